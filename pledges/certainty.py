@@ -8,7 +8,7 @@ independent once the conditions are known. So the chance of a sum is not the pro
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
@@ -25,16 +25,18 @@ EXACT, BINNED, SAMPLED = "exact", "binned", "sampled"
 TOLERANCE = 1e-12  # of a comparison between chances: they are sums of many roundings
 DECIMALS = 6  # quantities are read to so many
 LARGEST_TOTAL = 1 << 62
-LINE_BUDGET = 6e7  # elementary steps for one need line, about 0.2 s, before bins are used
-POOL_BUDGET = 8e6  # the same for a capability's pooled sum, which is shown as an upper bound only
-SAMPLING_SHARE = 10  # a simulation may take so many times the budget
-BINNED_ERROR = 0.02  # bins that promise less than this are preferred to a simulation
+LINE_BUDGET = 2e8  # elementary steps for one need line's exact answer: about 0.2 s
+POOL_BUDGET = 1e7  # the same for a capability's pooled sum, which is shown as an upper bound only
+PATIENCE = 4  # so many times the budget may be used when an exact answer would cost more than the budget
+FINE_ERROR = 0.005  # of P(met): then the cheapest way that promises this error is taken
 SHORT_CELLS = 14  # a sum with up to 2^14 subsets and worlds is listed without asking
 LONGEST_SHORT, MOST_SHORT_CELLS = (
     16,
     20,
 )  # where elimination is dearer: so many contributions, 2^20 subsets and worlds
-WIDEST_JOINT = 12  # conditions whose worlds are listed for a joint chance; above, they are eliminated
+WIDEST_JOINT = 8  # conditions whose worlds are listed for a joint chance; above, they are eliminated
+MOST_JOINT_CELLS = 1 << 20  # of a product of lines while they are
+LONGEST_RUN = 16  # stretches that are multiplied side by side
 
 
 @dataclass(frozen=True, slots=True)
@@ -678,34 +680,108 @@ def _read_subsets(columns: _Columns, slots: list[int], base: np.ndarray, found: 
 def _solve_long(course: _Course, stretches: list[_Stretch], where: list[int], columns: _Columns) -> list[int]:
     """Work out stretches with many contributions; return those that are better listed after all.
 
-    The cheaper exact way is taken, within the budget; then bins, where they promise a small error; then a simulation.
+    What is exact and within the budget is preferred, the cheapest of it. Else the cheapest of what promises
+    `FINE_ERROR`, and else what promises the smallest error, within `PATIENCE` times the budget.
     """
     kept = elimination.union(course.kept[t] for t in where)
     problem, members = _gated_sum(course, where, kept)
     order = elimination.schedule(problem)
     unit = _finest_unit(problem)
+    exact = order.steps(unit) if _is_possible(order, unit) else math.inf
     listed = [t for t in where if stretches[t].can_be_listed]
     listing = sum(stretches[t].listing_steps for t in listed)
-    if not (_fits(order, unit, course.budget) and (len(listed) < len(where) or order.steps(unit) <= listing)):
-        if listed and listing <= course.budget:
+    if listed and exact > min(course.budget, listing):
+        if len(listed) < len(where):
             rest = sorted(set(where) - set(listed))
-            if rest:
-                # What is left has no stretch that can be listed, or only such as were too dear.
-                _solve_long(course, stretches, rest, columns)
+            return _solve_long(course, stretches, listed, columns) + _solve_long(
+                course, stretches, rest, columns
+            )
+        if listing <= course.budget:
             return listed
-        if kept and not _fits(order, unit, course.budget):
-            problem, members = _gated_sum(course, where, 0)
-            order = elimination.schedule(problem)
-    if not _fits(order, unit, course.budget):
-        unit = _coarser(order, unit, course.budget)
-        bins = _Residue.of(problem, unit) if unit else None
-        draws = sampling.affordable_draws(len(members), len(where), 1, SAMPLING_SHARE * course.budget)
-        if bins is None or bins.promise > max(BINNED_ERROR, sampling.error_of(draws)):
-            _simulate(course, stretches, where, members, draws, columns)
-            return []
-    values, axes = elimination.distribution(problem, order, unit)
-    _read_distribution(course, stretches, where, problem, unit, values, axes, columns)
+    if kept and exact > course.budget:
+        problem, members = _gated_sum(course, where, 0)
+        order = elimination.schedule(problem)
+        exact = order.steps(unit) if _is_possible(order, unit) else math.inf
+    patience = PATIENCE * course.budget
+    draws = sampling.affordable_draws(len(members), len(where), 1, patience)
+    ways = [
+        _Way(_eliminate, 0.0, exact, unit),
+        _Way(_simulate, sampling.error_of(draws), sampling.steps(len(members), len(where), 1, draws), draws),
+    ]
+    if listed:
+        ways.append(_Way(None, 0.0, listing, 0))
+    for bins in _widths(problem, order, unit, patience):
+        ways.append(_Way(_eliminate, bins * _error_per_unit(problem), order.steps(bins), bins))
+    way = _best(ways, course.budget)
+    if way.work is None:
+        return listed
+    way.work(_Long(course, stretches, where, problem, members, order), way.fineness, columns)
     return []
+
+
+class _Long(NamedTuple):
+    """Stretches of a course, given by `where`, as one problem with its schedule; `members` are its pieces."""
+
+    course: _Course
+    stretches: list[_Stretch]
+    where: list[int]
+    problem: elimination.GatedSum
+    members: list[int]
+    order: elimination.Schedule
+
+
+class _Way(NamedTuple):
+    """How it could be worked out: with what error of P(met), at what cost; `fineness` is the bin width or the draws."""
+
+    work: Callable[[_Long, int, _Columns], None] | None  # None: by listing
+    error: float
+    steps: float
+    fineness: int
+
+
+def _best(ways: list[_Way], budget: float) -> _Way:
+    """Choose by the rule that `_solve_long` states. A simulation is always among the ways, however dear."""
+    cheapest = min((way for way in ways if way.error == 0), key=lambda way: way.steps)
+    if cheapest.steps <= budget:
+        return cheapest
+    affordable = [way for way in ways if way.steps <= PATIENCE * budget]
+    fine = [way for way in affordable if way.error <= FINE_ERROR]
+    if fine:
+        return min(fine, key=lambda way: way.steps)
+    return min(affordable or ways, key=lambda way: way.error if way.steps < math.inf else math.inf)
+
+
+def _widths(
+    problem: elimination.GatedSum, order: elimination.Schedule, unit: int, patience: float
+) -> list[int]:
+    """Return widths of bins worth a look: the widest that promises `FINE_ERROR`, the narrowest that can be afforded."""
+    if not problem.weights or order.fixed >= patience or not _is_possible(order, sum(problem.weights)):
+        return []
+    fine = int(FINE_ERROR / _error_per_unit(problem)) // unit * unit
+    cheap = math.ceil(order.sliding / (patience - order.fixed))
+    if elimination.MOST_CELLS > order.states:
+        cheap = max(cheap, math.ceil(order.state_weight / (elimination.MOST_CELLS - order.states)))
+    return [
+        width for width in (fine, -(-cheap // unit) * unit) if width > unit and _is_possible(order, width)
+    ]
+
+
+def _error_per_unit(problem: elimination.GatedSum) -> float:
+    """Return about how much P(met) can be off per unit of the bins' width.
+
+    A weight is off by a quarter of the width in the mean, half of them one way. The sums are taken to be spread like a
+    normal distribution with the variance that independent contributions would have; the bound that is stored with the
+    answer rests on neither.
+    """
+    count, variance = np.zeros(problem.stretches), np.zeros(problem.stretches)
+    for i, weight in enumerate(problem.weights):
+        at = slice(problem.begins[i], problem.ends[i])
+        chance = problem.chances[i]
+        for c in elimination.bits(problem.gates[i]):
+            chance *= problem.conditions[c]
+        count[at] += 1
+        variance[at] += float(weight) ** 2 * chance * (1 - chance)
+    return float((count / 8 / np.sqrt(2 * np.pi * np.maximum(variance, 1e-9))).max(initial=0.0))
 
 
 def _gated_sum(course: _Course, where: list[int], kept: int) -> tuple[elimination.GatedSum, list[int]]:
@@ -737,66 +813,30 @@ def _finest_unit(problem: elimination.GatedSum) -> int:
     return math.gcd(*problem.weights) or 1
 
 
-def _fits(order: elimination.Schedule, unit: int, budget: float) -> bool:
-    return (
-        order.frontier <= elimination.WIDEST_FRONTIER
-        and order.steps(unit) <= budget
-        and order.cells(unit) <= elimination.MOST_CELLS
-    )
+def _is_possible(order: elimination.Schedule, unit: int) -> bool:
+    return order.frontier <= elimination.WIDEST_FRONTIER and order.cells(unit) <= elimination.MOST_CELLS
 
 
-def _coarser(order: elimination.Schedule, unit: int, budget: float) -> int | None:
-    """Return the smallest doubling of the unit that fits the budget, None if none does."""
-    if order.frontier > elimination.WIDEST_FRONTIER or order.fixed > budget / 2:
-        return None
-    while not _fits(order, unit, budget):
-        if order.sliding / unit < 1:
-            return None
-        unit *= 2
-    return unit
+def _residue(problem: elimination.GatedSum, unit: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return how far a sum can lie above, and how far below, the sum of its weights rounded to the unit, per stretch."""
+    above, below = np.zeros(problem.stretches), np.zeros(problem.stretches)
+    for i, weight in enumerate(problem.weights):
+        rest = weight - unit * elimination.in_units(weight, unit)
+        (above if rest > 0 else below)[problem.begins[i] : problem.ends[i]] += abs(rest)
+    return above, below
 
 
-@dataclass
-class _Residue:
-    """How far the rounding of weights to bins can move a sum, per stretch: up by `above`, down by `below`."""
-
-    above: np.ndarray
-    below: np.ndarray
-    promise: float  # about how far P(met) can be off, where the sum is spread like a normal distribution
-
-    @classmethod
-    def of(cls, problem: elimination.GatedSum, unit: int) -> "_Residue":
-        above, below = np.zeros(problem.stretches), np.zeros(problem.stretches)
-        variance = np.zeros(problem.stretches)
-        for i, weight in enumerate(problem.weights):
-            at = slice(problem.begins[i], problem.ends[i])
-            rest = weight - unit * elimination.in_units(weight, unit)
-            (above if rest > 0 else below)[at] += abs(rest)
-            chance = problem.chances[i]
-            for c in elimination.bits(problem.gates[i]):
-                chance *= problem.conditions[c]
-            variance[at] += float(weight) ** 2 * chance * (1 - chance)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            promise = np.where(above + below > 0, (above + below) / np.sqrt(2 * np.pi * variance), 0.0)
-        return cls(above, below, float(promise.max(initial=0.0)))
-
-
-def _read_distribution(
-    course: _Course,
-    stretches: list[_Stretch],
-    where: list[int],
-    problem: elimination.GatedSum,
-    unit: int,
-    values: np.ndarray,
-    axes: tuple[int, ...],
-    columns: _Columns,
-) -> None:
+def _eliminate(long: _Long, unit: int, columns: _Columns) -> None:
+    course, stretches, where, problem, _, order = long
+    values, axes = elimination.distribution(problem, order, unit)
     slots = [course.slot + t for t in where]
     rows = np.arange(len(where))
     needs = np.array([stretches[t].need for t in where], dtype=np.int64)
     base = np.array([stretches[t].base for t in where], dtype=np.int64)
-    chances = enumeration.worlds(np.array([[course.chances[c] for c in axes]]))[0]
-    mixed = np.tensordot(values, chances, axes=(1, 0))
+    mixed = values[:, 0]
+    if axes:
+        chances = enumeration.worlds(np.array([[course.chances[c] for c in axes]]))[0]
+        mixed = np.tensordot(values, chances, axes=(1, 0))
     longest = mixed.shape[1]
     at_least = np.zeros((len(where), longest + 1))
     at_least[:, :longest] = np.cumsum(mixed[:, ::-1], axis=1)[:, ::-1]
@@ -817,10 +857,10 @@ def _read_distribution(
     last_step = np.where(needs // unit < longest, (needs % unit) * at_least[rows, place], 0.0)
     columns.minimum[slots] = base + unit * running[rows, whole] + last_step
     if unit > _finest_unit(problem):
-        residue = _Residue.of(problem, unit)
-        high, low = reached(needs - residue.above), reached(needs + residue.below)
+        above, below = _residue(problem, unit)
+        high, low = reached(needs - above), reached(needs + below)
         columns.error[slots] = np.maximum(high - columns.p_met[slots], columns.p_met[slots] - low)
-        columns.quantity_error[slots] = np.maximum(residue.above, residue.below)
+        columns.quantity_error[slots] = np.maximum(above, below)
         columns.method[slots] = _METHODS.index(BINNED)
     if not problem.kept and any(course.kept[t] for t in where):
         return  # the joint chance has to do without these
@@ -831,14 +871,8 @@ def _read_distribution(
         columns.mask[slot] = sum(1 << c for c in axes)
 
 
-def _simulate(
-    course: _Course,
-    stretches: list[_Stretch],
-    where: list[int],
-    members: list[int],
-    draws: int,
-    columns: _Columns,
-) -> None:
+def _simulate(long: _Long, draws: int, columns: _Columns) -> None:
+    course, stretches, where, _, members, _ = long
     entries = [_entry(0, course.plain[i], course, where) for i in members]
     for row, totals in enumerate(sampling.sums(entries, course.conditions, 1, len(where), draws)):
         stretch, slot = stretches[where[row]], course.slot + where[row]
@@ -869,100 +903,129 @@ class _Joint:
 
 
 def _joined(groups: Sequence[_Group], columns: _Columns) -> list[_Joint]:
-    """Return the joint chances. Given the conditions the lines are independent: their split chances are multiplied."""
-    flat = np.concatenate(columns.tables) if columns.tables else np.zeros(0)
+    """Return the joint chances. Given the conditions lines are independent: their split chances are multiplied."""
+    tables = _Tables(np.concatenate((np.ones(1), *columns.tables)), columns.offset + 1, columns.mask)
+    p_met, method, error = columns.p_met.tolist(), columns.method.tolist(), columns.error.tolist()
+    is_split = (columns.offset >= 0).tolist()
     joints = []
-    listed: dict[int, list[tuple[_Joint, int, _Group, int, list[int]]]] = {}
     for group in groups:
         size = len(group.firsts)
         joint = _Joint(np.ones(size), np.zeros(size, int), np.zeros(size, np.int8), np.zeros(size))
         joints.append(joint)
-        to_simulate = []
+        to_simulate, to_multiply = [], []
         for t, active in enumerate(group.active):
             slots = [group.courses[line].slot + stretch for line, stretch in active]
-            chances = columns.p_met[slots]
-            joint.worst[t] = active[int(np.argmin(chances))][0]
-            if (columns.offset[slots] < 0).any():
-                to_simulate.append(t)
-                continue
-            joint.method[t] = columns.method[slots].max()
-            joint.error[t] = min(1.0, 2 * columns.error[slots].sum())
-            in_hand = elimination.union(columns.mask[slot] for slot in slots)
-            if in_hand.bit_count() <= WIDEST_JOINT:
-                listed.setdefault(in_hand.bit_count(), []).append((joint, t, group, in_hand, slots))
-                continue
-            factors = [(columns.mask[slot], _table(columns, flat, slot)) for slot in slots]
-            chance = _multiplied(factors, group.courses[0].chances)
-            if chance is None:
-                to_simulate.append(t)
+            joint.worst[t] = min(active, key=lambda at: p_met[group.courses[at[0]].slot + at[1]])[0]
+            if all(is_split[slot] for slot in slots):
+                joint.method[t] = max(method[slot] for slot in slots)
+                joint.error[t] = min(1.0, 2 * sum(error[slot] for slot in slots))
+                to_multiply.append((t, slots))
             else:
-                joint.p_all[t] = chance
+                to_simulate.append(t)
+        for run in _runs(to_multiply, tables):
+            to_simulate += _multiply(group, run, tables, joint)
         if to_simulate:
-            _simulate_joint(group, to_simulate, joint)
-    for count, alike in listed.items():
-        at_once = max(1, enumeration.MOST_AT_ONCE >> (count + 2))
-        for begin in range(0, len(alike), at_once):
-            _list_worlds(count, alike[begin : begin + at_once], flat, columns)
+            _simulate_joint(group, sorted(to_simulate), joint)
     return joints
 
 
-def _table(columns: _Columns, flat: np.ndarray, slot: int) -> np.ndarray:
-    begin = columns.offset[slot]
-    return flat[begin : begin + (1 << columns.mask[slot].bit_count())]
+class _Tables(NamedTuple):
+    """P(met) of all slots, split by their own conditions; `values[0]` is 1, for a line that is not active."""
+
+    values: np.ndarray
+    offset: np.ndarray
+    mask: list[int]
+
+    def split_by(self, slots: Sequence[int | None], conditions: int) -> np.ndarray:
+        """Return P(met) of each slot (None: a line not active) in each world of these conditions, (slots, 2^k)."""
+        known = elimination.bits(conditions)
+        strides = np.zeros((len(slots), len(known)))
+        begins = np.zeros(len(slots), dtype=np.int64)
+        for row, slot in enumerate(slots):
+            if slot is not None:
+                begins[row] = self.offset[slot]
+                # Bit j of a slot's own world number is the j-th of its own conditions.
+                own = 1.0
+                for place, c in enumerate(known):
+                    if self.mask[slot] >> c & 1:
+                        strides[row, place] = own
+                        own *= 2
+        holds = np.arange(1 << len(known))[None, :] >> np.arange(len(known))[:, None] & 1
+        own_world = (strides @ holds.astype(np.float64)).astype(np.int64)
+        return self.values[own_world + begins[:, None]]
 
 
-def _list_worlds(count: int, alike: list, flat: np.ndarray, columns: _Columns) -> None:
-    """Multiply the lines' split chances world by world, for many stretches with equally many conditions in hand."""
-    chances, strides, offsets, begins = [], [], [], []
-    for _, _, group, in_hand, slots in alike:
-        known = elimination.bits(in_hand)
-        chances.append([group.courses[0].chances[c] for c in known])
-        begins.append(len(offsets))
-        for slot in slots:
-            mask = columns.mask[slot]
-            # Bit j of a line's own world number is the j-th of its own conditions.
-            strides.append(
-                [float(1 << (mask & ((1 << c) - 1)).bit_count()) if mask >> c & 1 else 0.0 for c in known]
-            )
-            offsets.append(columns.offset[slot])
-    number = np.arange(1 << count)
-    holds = (number[None, :] >> np.arange(count)[:, None] & 1).astype(np.float64)
-    own_world = (np.array(strides).reshape(len(offsets), count) @ holds).astype(np.int64)
-    split = flat[own_world + np.array(offsets)[:, None]]
-    together = np.multiply.reduceat(split, begins, axis=0)
-    weights = enumeration.worlds(np.array(chances).reshape(len(alike), count))
-    for (joint, t, *_), chance in zip(alike, (weights * together).sum(axis=1), strict=True):
-        joint.p_all[t] = chance
+_Run = list[tuple[int, list[int]]]  # stretches of a group that are multiplied side by side, with their slots
 
 
-def _multiplied(factors: list[tuple[int, np.ndarray]], chances: Sequence[float]) -> float | None:
-    """Return the chance that all hold, eliminating one condition after the other; None when the frontier is too wide.
+def _runs(stretches: _Run, tables: _Tables) -> list[_Run]:
+    """Cut stretches into runs which hang on about the same conditions, so that one numpy call serves them all."""
+    runs: list[_Run] = []
+    together = most = 0
+    for t, slots in stretches:
+        mask = elimination.union(tables.mask[slot] for slot in slots)
+        if not runs or len(runs[-1]) == LONGEST_RUN or (together | mask).bit_count() > most:
+            runs.append([])
+            together, most = 0, max(WIDEST_JOINT, mask.bit_count() + 2)
+        together |= mask
+        runs[-1].append((t, slots))
+    return runs
 
-    A factor is a mask of conditions and the chance in each of their worlds.
+
+def _multiply(group: _Group, run: _Run, tables: _Tables, joint: _Joint) -> list[int]:
+    """Store the joint chances of the run's stretches; return those that hang together on too many conditions."""
+    by_line: dict[int, list[int | None]] = {}
+    for place, (t, slots) in enumerate(run):
+        for (line, _), slot in zip(group.active[t], slots, strict=True):
+            by_line.setdefault(line, [None] * len(run))[place] = slot
+    factors = []
+    for slots in by_line.values():
+        mask = elimination.union(tables.mask[slot] for slot in slots if slot is not None)
+        factors.append((mask, tables.split_by(slots, mask)))
+    chances = group.courses[0].chances
+    everything = elimination.union(mask for mask, _ in factors)
+    if everything.bit_count() <= WIDEST_JOINT:
+        product = math.prod(_spread(table, mask, everything) for mask, table in factors)
+        worlds = enumeration.worlds(np.array([[chances[c] for c in elimination.bits(everything)]]))
+        together = product.reshape(len(run), -1) @ worlds[0]
+    else:
+        together = _eliminated(factors, chances)
+    if together is not None:
+        joint.p_all[[t for t, _ in run]] = together
+        return []
+    if len(run) == 1:
+        return [run[0][0]]
+    return [t for one in run for t in _multiply(group, [one], tables, joint)]
+
+
+def _spread(table: np.ndarray, mask: int, over: int) -> np.ndarray:
+    """Give a table (stretches, 2^k) one axis per condition in `over`, highest first, as its numbering has it."""
+    return table.reshape(len(table), *(2 if mask >> c & 1 else 1 for c in reversed(elimination.bits(over))))
+
+
+def _eliminated(factors: list[tuple[int, np.ndarray]], chances: Sequence[float]) -> np.ndarray | None:
+    """Return the chance that all hold, per stretch, eliminating one condition after the other; None when too wide.
+
+    A factor is a mask of conditions and the chance in each of their worlds, shape (stretches, 2^k).
     """
-    result = 1.0
-    while factors:
-        waiting = elimination.union(mask for mask, _ in factors)
-        if not waiting:
-            return result * math.prod(float(table[0]) for _, table in factors)
-        together = {
-            c: elimination.union(mask for mask, _ in factors if mask >> c & 1)
-            for c in elimination.bits(waiting)
-        }
-        c = min(together, key=lambda c: (together[c].bit_count(), c))
-        axes = elimination.bits(together[c])
-        if len(axes) > 2 * WIDEST_JOINT - 4:
+    while True:
+        reach: dict[int, int] = {}
+        for mask, _ in factors:
+            for c in elimination.bits(mask):
+                reach[c] = reach.get(c, 0) | mask
+        if not reach:
+            return math.prod(table[:, 0] for _, table in factors)
+        c = min(reach, key=lambda c: reach[c].bit_count())
+        in_hand = reach[c]
+        stretches = len(factors[0][1])
+        if stretches << in_hand.bit_count() > MOST_JOINT_CELLS:
             return None
-        product = np.ones((2,) * len(axes))
-        for mask, table in factors:
-            if mask >> c & 1:
-                # The table's number has its lowest condition in the lowest bit: that is its last axis.
-                product = product * table.reshape([2 if mask >> axis & 1 else 1 for axis in reversed(axes)])
-        place = len(axes) - 1 - axes.index(c)
-        off, on = np.take(product, 0, axis=place), np.take(product, 1, axis=place)
+        product = math.prod(_spread(table, mask, in_hand) for mask, table in factors if mask >> c & 1)
+        below = 1 << (in_hand & ((1 << c) - 1)).bit_count()
+        split = product.reshape(stretches, -1, 2, below)
+        rest = split[:, :, 0] + chances[c] * (split[:, :, 1] - split[:, :, 0])
         factors = [(mask, table) for mask, table in factors if not mask >> c & 1]
-        factors.append((together[c] & ~(1 << c), (off + chances[c] * (on - off)).ravel()))
-    return result
+        factors.append((in_hand & ~(1 << c), rest.reshape(stretches, -1)))
 
 
 def _simulate_joint(group: _Group, where: list[int], joint: _Joint) -> None:
@@ -976,7 +1039,7 @@ def _simulate_joint(group: _Group, where: list[int], joint: _Joint) -> None:
                     sampling.Entry(line, piece.pledge, piece.weight, piece.chance, piece.gate, begin, end)
                 )
     count = len(group.courses)
-    draws = sampling.affordable_draws(len(entries), len(where), count, SAMPLING_SHARE * group.budget)
+    draws = sampling.affordable_draws(len(entries), len(where), count, PATIENCE * group.budget)
     conditions = group.courses[0].conditions
     for t, totals in zip(where, sampling.sums(entries, conditions, count, len(where), draws), strict=True):
         met = np.ones(draws, dtype=bool)

@@ -12,7 +12,7 @@ import numpy as np
 
 WIDEST_FRONTIER = 12  # conditions in hand at once: 2^12 states beside each other
 MOST_CELLS = 1 << 23  # of one state: 64 MB of floats
-CACHED_CELLS = 1 << 15  # one numpy call works on about this many, so that they stay in the processor's cache
+CACHED_CELLS = 1 << 14  # one numpy call works on about this many, so that they stay in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Schedule:
     """In which order a `GatedSum` is worked out, and what that costs, known before any of it is done.
 
     Work is `fixed + sliding / unit` elementary steps, and the largest state `states + state_weight / unit` cells, when
-    weights are divided by `unit`. About 3e8 steps are done in a second.
+    weights are divided by `unit`. About 1e9 steps are done in a second.
     """
 
     blocks: tuple[Block, ...]
@@ -258,27 +258,38 @@ def _worked(
         off = np.take(old, 0, axis=place)[origin] * (1 - chance)
         # A condition that was not in hand yet has one state for both: nothing has depended on it so far.
         values[..., :known] = np.take(old, old.shape[place] - 1, axis=place)[origin] * chance
+    spare = np.empty(CACHED_CELLS)
     for i, weight in weights.items():
         begin, end = rows[i]
         holds = tuple(1 if plan.gates[i] >> c & 1 else slice(None) for c in axes)
         top = int(reach[begin:end].max(initial=0)) + 1
-        _add(values[(slice(begin, end), *holds)], plan.chances[i], weight, top)
+        _add(values[(slice(begin, end), *holds)], plan.chances[i], weight, top, spare)
         reach[begin:end] += weight
     if off is not None:
         values[..., :known] += off
     return _State(values, axes, block.cuts, reach)
 
 
-def _add(values: np.ndarray, chance: float, weight: int, top: int) -> None:
-    """Let a contribution come with `chance`: shift that part of P(sum = x), x < top, by its weight, in place."""
-    if weight == 0:
+def _add(values: np.ndarray, chance: float, weight: int, top: int, spare: np.ndarray) -> None:
+    """Let a contribution come with `chance`: shift that part of P(sum = x), x < top, by its weight, in place.
+
+    `spare` is room for CACHED_CELLS numbers. Long sums are cut as well, from the top down: what was shifted lands
+    above the cut, where the work is done.
+    """
+    if weight == 0 or not len(values):
         return
-    at_once = max(1, CACHED_CELLS * len(values) // max(1, values[..., :top].size)) if len(values) else 1
+    states = values[0, ..., 0].size
+    length = max(1, min(top, CACHED_CELLS // states))
+    at_once = max(1, CACHED_CELLS // (states * length))
     for begin in range(0, len(values), at_once):
         part = values[begin : begin + at_once]
-        coming = part[..., :top] * chance
-        part[..., :top] -= coming
-        part[..., weight : weight + top] += coming
+        for high in range(top, 0, -length):
+            low = max(0, high - length)
+            staying = part[..., low:high]
+            coming = spare[: staying.size].reshape(staying.shape)
+            np.multiply(staying, chance, out=coming)
+            staying -= coming
+            part[..., low + weight : high + weight] += coming
 
 
 def _unfolded(problem: GatedSum, state: _State) -> tuple[np.ndarray, tuple[int, ...]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-MOST_AT_ONCE = 1 << 18  # cells of one numpy array; larger batches are cut
+MOST_AT_ONCE = 1 << 16  # cells of one numpy array; larger batches are cut, to stay in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -79,13 +79,17 @@ def _listed(batch: Sequence[Short], n: int, k: int) -> Subsets:
     holding = np.array([short.conditions for short in batch], dtype=np.float64).reshape(count, k)
     needs = np.array([short.need for short in batch], dtype=np.int64)
     number = np.arange(1 << k)
-    chances = np.ones((count, 1 << k, 1))
-    totals = np.zeros((count, 1), dtype=np.int64)
+    chances = np.empty((count, 1 << k, 1 << n))
+    totals = np.empty((count, 1 << n), dtype=np.int64)
+    chances[:, :, 0] = 1.0
+    totals[:, 0] = 0
     for i in range(n):
+        known, new = slice(0, 1 << i), slice(1 << i, 2 << i)
         gate = gates[:, i : i + 1]
-        comes = chances * (coming[:, i : i + 1] * ((number & gate) == gate))[:, :, None]
-        chances = np.concatenate((chances - comes, comes), axis=2)
-        totals = np.concatenate((totals, totals + weights[:, i : i + 1]), axis=1)
+        comes = coming[:, i : i + 1] * ((number & gate) == gate)
+        np.multiply(chances[:, :, known], comes[:, :, None], out=chances[:, :, new])
+        chances[:, :, known] -= chances[:, :, new]
+        np.add(totals[:, known], weights[:, i : i + 1], out=totals[:, new])
     met = (totals >= needs[:, None]).astype(np.float64)
     given = np.matmul(chances, met[:, :, None])[:, :, 0]
     mixed = np.matmul(worlds(holding)[:, None, :], chances)[:, 0, :]

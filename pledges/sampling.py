@@ -43,7 +43,7 @@ def error_of(draws: int) -> float:
 
 def steps(entries: int, stretches: int, lines: int, draws: int) -> float:
     """Return the predicted elementary steps, to be held against those of `elimination.Schedule`."""
-    return draws * (2.0 * entries + 5.0 * stretches * lines)
+    return draws * (8.0 * entries + 10.0 * stretches * lines)
 
 
 def affordable_draws(entries: int, stretches: int, lines: int, budget: float) -> int:
@@ -87,7 +87,7 @@ def percentile(drawn: np.ndarray, shares: Sequence[float]) -> np.ndarray:
     """Return for each share a the largest x that at least 1 - a of the draws reach."""
     count = len(drawn)
     places = [count - max(1, math.ceil((1 - share - 1e-12) * count)) for share in shares]
-    return np.partition(drawn, places)[places]
+    return np.sort(drawn)[places]
 
 
 def _stream(kind: int, number: int, draws: int) -> np.ndarray:
