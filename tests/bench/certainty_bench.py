@@ -1,7 +1,8 @@
-"""How fast is `pledges.certainty` on the plan that DESIGN section 7 names, and how does plain simulation compare?
+"""How fast is `pledges.certainty` on the plan that DESIGN section 7 names, and how does plain simulation
+compare?
 
-Run it from the repository: `python tests/bench/certainty_bench.py`. The plan is made up, from a fixed seed. It asserts
-nothing; it prints seconds, and the naive simulation beside them in the same run.
+Run it from the repository: `python tests/bench/certainty_bench.py`. The plan is made up, from a fixed seed.
+It asserts nothing; it prints seconds, and the naive simulation beside them in the same run.
 """
 
 import math
@@ -28,7 +29,9 @@ STEP_SHARES = (0.1, 0.25, 0.35, 0.15, 0.05, 0.1)
 
 @dataclass(frozen=True)
 class Coalition:
-    """A made-up plan: capabilities with lines, the chances of the open conditions, and whose each pledge is."""
+    """A made-up plan: capabilities with lines, the chances of the open conditions, and whose each pledge
+    is.
+    """
 
     groups: tuple[Capability, ...]
     conditions: tuple[float, ...]
@@ -38,8 +41,9 @@ class Coalition:
 def a_coalition(*, round_quantities: bool, seed: int = 7) -> Coalition:
     """Return the plan. Quantities go up to 5,000, in steps of 50 when they are round.
 
-    A pledge stands for 3 to 24 months, hangs on no, one or two of the conditions, and answers one line or, one time in
-    four, two lines of its capability. Capabilities differ in size. Most lines run through the whole two years.
+    A pledge stands for 3 to 24 months, hangs on no, one or two of the conditions, and answers one line or,
+    one time in four, two lines of its capability. Capabilities differ in size. Most lines run through the
+    whole two years.
     """
     rng = np.random.default_rng(seed)
     sizes = rng.dirichlet(np.full(CAPABILITIES, 4.0))
@@ -129,7 +133,9 @@ def with_one_pledge_changed(coalition: Coalition, count: int = 200) -> Iterator[
 
 
 def naive_simulation(coalition: Coalition, answers: list) -> tuple[float, float]:
-    """Draw every pledge and condition `DRAWS` times; return the seconds and the largest difference to P(met)."""
+    """Draw every pledge and condition `DRAWS` times; return the seconds and the largest difference to
+    P(met).
+    """
     rng = np.random.default_rng(3)
     begin = time.perf_counter()
     worlds = rng.random((CONDITIONS, DRAWS)) < np.array(coalition.conditions)[:, None]

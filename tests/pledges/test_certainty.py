@@ -1,4 +1,6 @@
-"""`pledges.certainty` against the same questions answered the slow way: every pledge in or out, in every world."""
+"""`pledges.certainty` against the same questions answered the slow way: every pledge in or out, in every
+world.
+"""
 
 import itertools
 import math
@@ -10,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pledges import certainty, elimination, sampling
-from pledges.certainty import Capability, Contribution, Plan
+from pledges import certainty
+from pledges.certainty import Capability, Contribution, Plan, elimination, sampling, spread
 
 SAME = 1e-9
 few_examples = settings(max_examples=120, deadline=None)
@@ -134,7 +136,9 @@ def small_plans(draw, weights=None, most=5):
 
 @st.composite
 def small_capabilities(draw):
-    """Up to three lines that share conditions, and pledges split over several lines with equal or other windows."""
+    """Up to three lines that share conditions, and pledges split over several lines with equal or other
+    windows.
+    """
     conditions = draw(st.lists(chances, max_size=3))
     count = draw(st.integers(1, 3))
     pieces = [[] for _ in range(count)]
@@ -162,7 +166,7 @@ def small_capabilities(draw):
 def way(request, monkeypatch):
     """Answer small plans by listing subsets, or make them take the way of the large ones."""
     if request.param == "eliminated":
-        monkeypatch.setattr(certainty, "LONGEST_SHORT", -1)
+        monkeypatch.setattr(spread, "LONGEST_SHORT", -1)
     return request.param
 
 
