@@ -15,6 +15,7 @@ from pledges.certainty.plans import (
     LineAnswer,
     Plan,
 )
+from pledges.certainty.sensitivity import Loss, Swing, losses, overridden, tornado, without
 
 __all__ = [
     "Capability",
@@ -22,9 +23,15 @@ __all__ = [
     "Contribution",
     "Crossing",
     "LineAnswer",
+    "Loss",
     "Plan",
+    "Swing",
     "capabilities",
     "holds_from",
     "lines",
+    "losses",
+    "overridden",
     "staleness",
+    "tornado",
+    "without",
 ]

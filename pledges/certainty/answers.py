@@ -81,7 +81,7 @@ def holds_from(answer: LineAnswer | CapabilityAnswer, level: float = 0.8) -> Cro
     return Crossing(int(answer.first[begin]), int(answer.first[lost]))
 
 
-def _chance(values: np.ndarray) -> np.ndarray:
+def chances_of(values: np.ndarray) -> np.ndarray:
     """Take the last roundings off: what is 1 but for them is 1."""
     values = np.clip(values, 0.0, 1.0)
     return np.where(values > 1 - TOLERANCE, 1.0, values)
@@ -103,7 +103,7 @@ def _answer(course: Course, columns: Columns) -> LineAnswer:
     return LineAnswer(
         first=np.array(course.firsts, dtype=np.int64),
         last=np.array(course.lasts, dtype=np.int64),
-        p_met=_chance(columns.p_met[at]),
+        p_met=chances_of(columns.p_met[at]),
         expected=expected / course.scale,
         coverage=coverage,
         x10=x10,
@@ -120,7 +120,7 @@ def _capability_answer(group: Group, columns: Columns, joint: Joint) -> Capabili
         lines=tuple(_answer(course, columns) for course in group.courses),
         first=np.array(group.firsts, dtype=np.int64),
         last=np.array(group.lasts, dtype=np.int64),
-        p_all=_chance(joint.p_all),
+        p_all=chances_of(joint.p_all),
         worst=joint.worst,
         method=tuple(METHODS[m] for m in joint.method),
         error=joint.error,

@@ -49,7 +49,8 @@ class Course:
     budget: float
     plain: list[Piece]  # as given; a simulation draws these
     conditions: list[float]
-    # The same pieces with their conditions tied and merged over the whole capability, and those conditions' chances.
+    # The same pieces, in the same order, with their conditions tied and merged over the whole capability,
+    # and those conditions' chances.
     pieces: list[Piece] = field(default_factory=list)
     chances: list[float] = field(default_factory=list)
     kept: list[int] = field(default_factory=list)  # a mask of conditions by which P(met) is to be split

@@ -5,8 +5,8 @@ never listed. What costs is the *frontier*, the conditions that are in hand at o
 """
 
 from bisect import bisect_left
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -77,13 +77,6 @@ class Schedule:
         return self.states + self.state_weight / unit
 
 
-@dataclass
-class Progress:
-    """The state after each block of a run, so that a variant can start where it begins to differ."""
-
-    states: list["_State"] = field(default_factory=list)
-
-
 @dataclass(frozen=True)
 class _State:
     values: np.ndarray  # [stretch, 2, 2, ... one axis per condition in hand, sum]
@@ -147,36 +140,17 @@ def schedule(problem: GatedSum) -> Schedule:
     return _costed(problem, chances, gates, blocks)
 
 
-def distribution(
-    problem: GatedSum,
-    plan: Schedule,
-    unit: int = 1,
-    *,
-    without: Collection[int] = (),
-    progress: Progress | None = None,
-) -> tuple[np.ndarray, tuple[int, ...]]:
-    """Return P(sum = x and nothing else known) for each stretch, split by the kept conditions.
+def distribution(problem: GatedSum, plan: Schedule, unit: int = 1) -> tuple[np.ndarray, tuple[int, ...]]:
+    """Return how the sum is distributed on each stretch, split by the kept conditions.
 
     The array has the shape (stretches, 2^k, sums): x counts in `unit` (weights are rounded to it, see
     `in_units`), and the second axis counts through the states of the k kept conditions that matter, which are
-    returned beside it; bit j of that number says whether the j-th of them holds. Each of its entries is a
-    distribution *given* that state. `without` leaves contributions out. A `progress` that is empty is filled;
-    one that was filled by a run of the same problem, plan and unit without `without` saves the blocks before
-    the first that `without` touches.
+    returned beside it, lowest first; bit j of that number says whether the j-th of them holds. Each entry is
+    a distribution *given* that state.
     """
-    left_out = set(without)
-    start = _State(np.ones((1, 1)), (), (0, problem.stretches), np.zeros(1, dtype=np.int64))
-    first = 0
-    if progress is not None and progress.states:
-        touched = (n for n, block in enumerate(plan.blocks) if not left_out.isdisjoint(block.members))
-        first = next(touched, len(plan.blocks))
-        start = progress.states[first - 1] if first else start
-    fills = progress is not None and not progress.states and not left_out
-    state = start
-    for block in plan.blocks[first:]:
-        state = _worked(problem, plan, block, state, unit, left_out)
-        if fills:
-            progress.states.append(state)
+    state = _State(np.ones((1, 1)), (), (0, problem.stretches), np.zeros(1, dtype=np.int64))
+    for block in plan.blocks:
+        state = _worked(problem, plan, block, state, unit)
     return _unfolded(problem, state)
 
 
@@ -230,13 +204,11 @@ def _costed(problem: GatedSum, chances: list[float], gates: list[int], blocks: l
     return Schedule(tuple(done), tuple(chances), tuple(gates), frontier, fixed, sliding, states, state_weight)
 
 
-def _worked(
-    problem: GatedSum, plan: Schedule, block: Block, before: _State, unit: int, left_out: set[int]
-) -> _State:
-    """Return the state after one block: off = V where the condition fails, on = V where it holds, with its
+def _worked(problem: GatedSum, plan: Schedule, block: Block, before: _State, unit: int) -> _State:
+    """Return the state after one block: off = V if the condition fails, on = V if it holds, with its
     members.
     """
-    weights = {i: in_units(problem.weights[i], unit) for i in block.members if i not in left_out}
+    weights = {i: in_units(problem.weights[i], unit) for i in block.members}
     rows = {
         i: (bisect_left(block.cuts, problem.begins[i]), bisect_left(block.cuts, problem.ends[i]))
         for i in weights

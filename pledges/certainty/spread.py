@@ -265,7 +265,9 @@ def _widths(
     """Return widths of bins worth a look: the widest that promises `FINE_ERROR`, the narrowest that can be
     afforded.
     """
-    if not problem.weights or order.fixed >= patience or not _is_possible(order, sum(problem.weights)):
+    if not problem.weights or order.fixed >= patience:
+        return []
+    if not _is_possible(order, sum(problem.weights)):
         return []
     fine = int(FINE_ERROR / _error_per_unit(problem)) // unit * unit
     cheap = math.ceil(order.sliding / (patience - order.fixed))

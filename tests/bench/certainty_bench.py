@@ -179,6 +179,14 @@ def report(kind: str, coalition: Coalition, pool: ProcessPoolExecutor, *, simula
     one = np.sort(list(with_one_pledge_changed(coalition))) * 1000
     p50, p95 = one[len(one) // 2], one[int(len(one) * 0.95)]
     print(f"  one pledge changed: p50 {p50:.0f} ms, p95 {p95:.0f} ms, slowest {one[-1]:.0f} ms")
+    nations = list(coalition.pledges_of)
+    shares = [{n: coalition.pledges_of[n] for n in nations[at::2]} for at in (0, 1)]
+    groups, open_chances = [coalition.groups] * 2, [coalition.conditions] * 2
+    two = seconds(lambda: list(pool.map(certainty.losses, groups, open_chances, shares)), 2)
+    one = seconds(lambda: certainty.losses(coalition.groups, coalition.conditions, coalition.pledges_of), 1)
+    print(f"  N-1 for {NATIONS} nations, lines and joint: {two:.2f} s on two processes, {one:.2f} s on one")
+    two = seconds(lambda: list(pool.map(certainty.tornado, parts, open_chances)), 2)
+    print(f"  tornado of {CONDITIONS} conditions, lines and joint: {two:.2f} s on two processes")
     if simulate:
         took, furthest = naive_simulation(coalition, answers)
         print(f"  naive simulation, {DRAWS:,} draws, lines only: {took:.1f} s, off by up to {furthest:.1e}")
