@@ -15,7 +15,8 @@ from pledges.certainty.spread import solved
 
 Owner = TypeVar("Owner", bound=Hashable)
 
-RARE = 0.05  # a condition less likely is worked out as held, too: dividing by its chance would swell other errors
+# A condition less likely than this is worked out as held, too: dividing by its chance would swell other errors.
+RARE = 0.05
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,4 @@
-"""How is the sum of each course distributed on each stretch? Chooses the way by its predicted cost and does
-the work.
-"""
+"""How is the sum of each course distributed on each stretch? The way is chosen by its predicted cost."""
 
 import math
 from bisect import bisect_left
@@ -163,8 +161,8 @@ def _short(course: Course, stretch: _Stretch) -> enumeration.Short:
 def _read_subsets(columns: Columns, slots: list[int], base: np.ndarray, found: enumeration.Subsets) -> None:
     order = np.argsort(-found.totals, axis=1, kind="stable")
     totals = np.take_along_axis(found.totals, order, axis=1)
-    # P(sum >= x), read at the last of the subsets with that total. P(met) comes from the same additions as the
-    # percentiles, so that need <= x10 and P(met) >= 0.9 cannot differ by a rounding.
+    # P(sum >= x), read at the last of the subsets with that total. P(met) comes from the same additions as
+    # the percentiles, so that need <= x10 and P(met) >= 0.9 cannot differ by a rounding.
     at_least = np.cumsum(np.take_along_axis(found.chances, order, axis=1), axis=1)
     rows = np.arange(len(slots))
     meeting = (totals >= found.needs[:, None]).sum(axis=1)
@@ -246,17 +244,15 @@ class _Way(NamedTuple):
 
 
 def _best(ways: list[_Way], budget: float) -> _Way:
-    """Choose by the rule that `_solve_long` states. A simulation is always among the ways, however dear."""
+    """Choose by the rule that `_solve_long` states. A simulation can always be afforded: it has a fixed least
+    cost.
+    """
     cheapest = min((way for way in ways if way.error == 0), key=lambda way: way.steps)
     if cheapest.steps <= budget:
         return cheapest
-    affordable = [way for way in ways if way.steps <= PATIENCE * budget]
+    affordable = [way for way in ways if way.steps <= PATIENCE * budget or way.work is _simulate]
     fine = [way for way in affordable if way.error <= FINE_ERROR]
-    if fine:
-        return min(fine, key=lambda way: way.steps)
-    return min(
-        affordable, key=lambda way: way.error, default=next(way for way in ways if way.work is _simulate)
-    )
+    return min(fine, key=lambda way: way.steps) if fine else min(affordable, key=lambda way: way.error)
 
 
 def _widths(
@@ -271,7 +267,7 @@ def _widths(
         return []
     fine = int(FINE_ERROR / _error_per_unit(problem)) // unit * unit
     cheap = math.ceil(order.sliding / (patience - order.fixed))
-    if elimination.MOST_CELLS > order.states:
+    if order.states < elimination.MOST_CELLS:
         cheap = max(cheap, math.ceil(order.state_weight / (elimination.MOST_CELLS - order.states)))
     return [
         width for width in (fine, -(-cheap // unit) * unit) if width > unit and _is_possible(order, width)
