@@ -237,7 +237,7 @@ def _worked(problem: GatedSum, plan: Schedule, block: Block, before: _State, uni
         off = np.take(old, 0, axis=place)[origin] * (1 - chance)
         # A condition that was not in hand yet has one state for both: nothing has depended on it so far.
         values[..., :known] = np.take(old, old.shape[place] - 1, axis=place)[origin] * chance
-    spare = np.empty(CACHED_CELLS)
+    spare = np.empty(max(CACHED_CELLS, 1 << len(axes)))
     for i, weight in weights.items():
         begin, end = rows[i]
         holds = tuple(1 if plan.gates[i] >> c & 1 else slice(None) for c in axes)
@@ -252,8 +252,8 @@ def _worked(problem: GatedSum, plan: Schedule, block: Block, before: _State, uni
 def _add(values: np.ndarray, chance: float, weight: int, top: int, spare: np.ndarray) -> None:
     """Let a contribution come with `chance`: shift that part of P(sum = x), x < top, by its weight, in place.
 
-    `spare` is room for CACHED_CELLS numbers. Long sums are cut as well, from the top down: what was shifted
-    lands above the cut, where the work is done.
+    `spare` is room for CACHED_CELLS numbers, or one for each state if there are more. Long sums are cut as
+    well, from the top down: what was shifted lands above the cut, where the work is done.
     """
     if weight == 0 or not len(values):
         return
