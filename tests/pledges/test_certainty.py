@@ -14,7 +14,7 @@ from pledges import certainty
 from pledges.certainty import Capability, Contribution, Plan, elimination, sampling, spread
 
 SAME = 1e-9
-few_examples = settings(max_examples=120, deadline=None)
+few_examples = settings(max_examples=100, deadline=None)
 
 
 def a_line(need, *contributions, first=0, last=9, any_one=False):
@@ -620,6 +620,24 @@ def test_ten_thousand_pledges_on_one_line_are_answered_within_their_budget():
     assert answer.expected[100] == pytest.approx(
         sum(0.45 * piece.weight for piece in pieces if piece.first <= 100 <= piece.last)
     )
+
+
+def test_hundreds_of_pledges_split_over_two_lines_are_simulated_together():
+    pieces = tuple(brings(n, 1, 0.5) for n in range(300))
+    answer = the_capability([a_line(150, *pieces), a_line(150, *pieces)])
+    alone = answer.lines[0].p_met[0]
+    assert answer.lines[0].method == ("exact",)
+    assert answer.method == ("sampled",)
+    # Both lines get the same, so both are met when one is.
+    assert answer.p_all[0] == pytest.approx(alone, abs=answer.error[0])
+
+
+def test_a_hundred_lines_may_hang_on_the_same_conditions():
+    plans = [a_line(1, brings(n, 1, 0.99, n % 5, 9, [n % 8])) for n in range(100)]
+    answer = the_capability(plans, [0.9] * 8)
+    at_the_end = 0.9**8 * 0.99**100
+    assert answer.method[-1] == "exact"
+    assert answer.p_all[-1] == pytest.approx(at_the_end)
 
 
 # What would change it -------------------------------------------------------------------------------------
