@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import dj_database_url
+import pghistory
 from csp.constants import NONCE, NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
@@ -27,7 +28,9 @@ EMBEDDED = not DATABASE_URL
 SECRET_KEY = env.text("SECRET_KEY", "")
 if not SECRET_KEY:
     if not EMBEDDED or not {"localhost", "127.0.0.1", "[::1]"}.issuperset(ALLOWED_HOSTS):
-        raise ImproperlyConfigured("Others are let in (ALLOWED_HOSTS or DATABASE_URL is set), so set SECRET_KEY too.")
+        raise ImproperlyConfigured(
+            "Others are let in (ALLOWED_HOSTS or DATABASE_URL is set), so set SECRET_KEY too."
+        )
     SECRET_KEY = embedded.secret_key(DATA_DIR)
 
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
@@ -55,12 +58,13 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 PERMISSIONS_POLICY = {
-    name: [] for name in ("accelerometer", "camera", "geolocation", "gyroscope", "microphone", "payment", "usb")
+    name: []
+    for name in ("accelerometer", "camera", "geolocation", "gyroscope", "microphone", "payment", "usb")
 }
 
 # --- Apps ---------------------------------------------------------------------------------
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    "coalition.apps.OurAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.humanize",
@@ -84,9 +88,8 @@ INSTALLED_APPS = [
     "pghistory",
     "pgtrigger",
     "rest_framework",
-    "coalition",
+    "coalition.apps.CoalitionConfig",
     "pledges",
-    "monitoring",
 ]
 
 MIDDLEWARE = [
@@ -162,9 +165,15 @@ DATABASES = {
 }
 APP_ROLE = env.text("DATABASE_APP_ROLE", "coalition_app")  # whom the migrations grant rights to
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "coalition_cache"}}
+CACHES = {
+    "default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "coalition_cache"}
+}
 PGHISTORY_APPEND_ONLY = True
-PGHISTORY_OBJ_FIELD = None
+PGHISTORY_CONTEXT_FIELD = pghistory.ContextJSONField()
+PGHISTORY_DEFAULT_TRACKERS = (  # what stood before each change: with the living row that is the whole history
+    pghistory.UpdateEvent(row=pghistory.Old),
+    pghistory.DeleteEvent(),
+)
 
 # --- Work: Redis is the broker only -------------------------------------------------------
 CELERY_BROKER_URL = REDIS_URL or embedded.addresses(DATA_DIR).redis
