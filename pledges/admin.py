@@ -3,7 +3,16 @@
 from django.contrib import admin
 
 from coalition.admin import ForAdministrators, ReadOnlyAdmin, RecordAdmin
-from pledges.models import Allocation, Capability, Caveat, Pledge, PledgeCondition, PledgeStep, ReadinessLine, Requirement
+from pledges.models import (
+    Allocation,
+    Capability,
+    Caveat,
+    Pledge,
+    PledgeCondition,
+    PledgeStep,
+    ReadinessLine,
+    Requirement,
+)
 
 
 class CaveatInline(ForAdministrators, admin.TabularInline):
