@@ -70,6 +70,10 @@ class CannotStart(Exception):
     """The engines cannot be started; the text is a sentence for the person at the terminal."""
 
 
+class AlreadyRunning(CannotStart):
+    """Another process holds this data folder."""
+
+
 @dataclass(frozen=True)
 class Addresses:
     """Where the engines answer, as URLs that hold passwords. ``superuser_database`` is for backups and tests."""
@@ -517,8 +521,9 @@ def _unprivileged(postgres_dir: Path, binaries: Path) -> _User:
     for candidate in candidates:
         try:
             candidate.own(postgres_dir)
-            candidate.run(["/bin/sh", "-c", 'cd "$1" && exec "$2" --version', "sh", postgres_dir, binaries / "postgres"],
-                          folder=Path("/"))  # fmt: skip
+            enter_and_run = 'cd "$1" && exec "$2" --version'
+            words = ["/bin/sh", "-c", enter_and_run, "sh", postgres_dir, binaries / "postgres"]
+            candidate.run(words, folder=Path("/"))
         except CannotStart:
             continue
         return candidate
@@ -594,7 +599,7 @@ def _locked(path: Path) -> IO:
         lock.seek(0)
         holder = lock.read().strip() or "another process"
         lock.close()
-        raise CannotStart(
+        raise AlreadyRunning(
             f"The product is already running with the data folder {path.parent} ({holder}). Stop that one, or set "
             f"another DATA_DIR (and PORT)."
         ) from None

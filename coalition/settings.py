@@ -27,7 +27,9 @@ EMBEDDED = not DATABASE_URL
 SECRET_KEY = env.text("SECRET_KEY", "")
 if not SECRET_KEY:
     if not EMBEDDED or not {"localhost", "127.0.0.1", "[::1]"}.issuperset(ALLOWED_HOSTS):
-        raise ImproperlyConfigured("Others are let in (ALLOWED_HOSTS or DATABASE_URL is set), so set SECRET_KEY too.")
+        raise ImproperlyConfigured(
+            "Others are let in (ALLOWED_HOSTS or DATABASE_URL is set), so set SECRET_KEY too."
+        )
     SECRET_KEY = embedded.secret_key(DATA_DIR)
 
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
@@ -55,7 +57,8 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 PERMISSIONS_POLICY = {
-    name: [] for name in ("accelerometer", "camera", "geolocation", "gyroscope", "microphone", "payment", "usb")
+    name: []
+    for name in ("accelerometer", "camera", "geolocation", "gyroscope", "microphone", "payment", "usb")
 }
 
 # --- Apps ---------------------------------------------------------------------------------
@@ -162,7 +165,9 @@ DATABASES = {
 }
 APP_ROLE = env.text("DATABASE_APP_ROLE", "coalition_app")  # whom the migrations grant rights to
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "coalition_cache"}}
+CACHES = {
+    "default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "coalition_cache"}
+}
 PGHISTORY_APPEND_ONLY = True
 PGHISTORY_OBJ_FIELD = None
 
