@@ -12,7 +12,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -54,10 +54,14 @@ def _start_engines() -> Path:
         except embedded.AlreadyRunning as error:
             busy = error
             continue
-        starter = os.getpid()
-        atexit.register(lambda: stop() if os.getpid() == starter else None)  # not in a fork of ours
+        atexit.register(_stop_in, os.getpid(), stop)
         return base / str(slot)
     raise pytest.UsageError(str(busy))
+
+
+def _stop_in(process: int, stop: Callable[[], None]) -> None:
+    if os.getpid() == process:  # a fork of ours that ends may not stop what we still use
+        stop()
 
 
 if not WORKER:
