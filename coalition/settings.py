@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import dj_database_url
+import pghistory
 from csp.constants import NONCE, NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
@@ -63,7 +64,7 @@ PERMISSIONS_POLICY = {
 
 # --- Apps ---------------------------------------------------------------------------------
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    "coalition.apps.OurAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.humanize",
@@ -87,9 +88,8 @@ INSTALLED_APPS = [
     "pghistory",
     "pgtrigger",
     "rest_framework",
-    "coalition",
+    "coalition.apps.CoalitionConfig",
     "pledges",
-    "monitoring",
 ]
 
 MIDDLEWARE = [
@@ -169,7 +169,11 @@ CACHES = {
     "default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "coalition_cache"}
 }
 PGHISTORY_APPEND_ONLY = True
-PGHISTORY_OBJ_FIELD = None
+PGHISTORY_CONTEXT_FIELD = pghistory.ContextJSONField()
+PGHISTORY_DEFAULT_TRACKERS = (  # what stood before each change: with the living row that is the whole history
+    pghistory.UpdateEvent(row=pghistory.Old),
+    pghistory.DeleteEvent(),
+)
 
 # --- Work: Redis is the broker only -------------------------------------------------------
 CELERY_BROKER_URL = REDIS_URL or embedded.addresses(DATA_DIR).redis
