@@ -324,6 +324,7 @@ class Engines:
             f"appendonly {'no' if self.volatile else 'yes'}",
             "appendfsync everysec",  # a lost second costs a nudge; what people wrote is in PostgreSQL
             "maxmemory-policy noeviction",
+            "databases 64",  # one each for the processes of a test run
             "set-proc-title no",  # so that a later start recognises it by its arguments
             f"pidfile {quoted(self.redis_dir / 'redis.pid')}",
         ]
