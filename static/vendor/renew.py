@@ -1,8 +1,8 @@
 """Renew the vendored browser libraries: which package, which version, which of its files, with what hash.
 
-Run it by hand, with npm on the path: ``python static/vendor/renew.py``. It asks npm for each package as published,
-takes only the files named below, and writes README.md with the SHA-256 of every file. Nothing of npm runs in the
-product. To move to a newer version, change the number here, run, and read the difference.
+Run it by hand, with npm on the path: ``python static/vendor/renew.py``. It asks npm for each package as
+published, takes only the files named below, and writes README.md with the SHA-256 of every file. Nothing of npm
+runs in the product. To move to a newer version, change the number here, run, and read the difference.
 """
 
 import hashlib
@@ -20,14 +20,14 @@ SOURCE_MAP = re.compile(rb"\s*(/\*# sourceMappingURL=.*?\*/|//# sourceMappingURL
 
 # Europe, and the other nations and bodies that a page of ours may name. ISO 3166 alpha-2, and eu, un, xk.
 FLAGS = (
-    "ad ae al am at au az ba be bg br by ca ch cn cy cz de dk ee es eu fi fr gb ge gr hr hu ie il in is it jp "
-    "kr kz li lt lu lv mc md me mk mt nl no nz pl pt qa ro rs ru sa se si sk sm tr ua un us va xk za"
-).split()
+    "ad ae al am at au az ba be bg br by ca ch cn cy cz de dk ee es eu fi fr gb ge gr hr hu ie il in is it "
+    "jp kr kz li lt lu lv mc md me mk mt nl no nz pl pt qa ro rs ru sa se si sk sm tr ua un us va xk za"
+)
 
 
 @dataclass(frozen=True, eq=False)  # hashed by identity: a dict cannot be hashed
 class Library:
-    """One npm package: where its files go below this folder, and which of them (path in package: name here)."""
+    """One npm package: where its files go below this folder, and which of them (path in it: name here)."""
 
     package: str
     version: str
@@ -82,13 +82,13 @@ LIBRARIES = (
         "7.5.0",
         "MIT",
         "flags",
-        {"LICENSE": "LICENSE", **{f"flags/4x3/{code}.svg": f"{code}.svg" for code in FLAGS}},
+        {"LICENSE": "LICENSE", **{f"flags/4x3/{code}.svg": f"{code}.svg" for code in FLAGS.split()}},
     ),
 )
 
 
 def fetch(library: Library, scratch: Path) -> list[Path]:
-    """Write the library's files below this folder and return their paths. Raises KeyError on a missing file."""
+    """Write the library's files and return their paths. Raises KeyError when the package lacks one."""
     spec = f"{library.package}@{library.version}"
     subprocess.run(["npm", "pack", spec, "--pack-destination", str(scratch)], check=True, capture_output=True)
     archive = scratch / f"{library.package}-{library.version}.tgz"
@@ -110,11 +110,11 @@ def readme(files: dict[Library, list[Path]]) -> str:
     lines = [
         "# Vendored browser libraries",
         "",
-        "Taken unchanged from the npm packages below, except that pointers to source maps are removed (the maps are",
-        "not shipped, and a static manifest refuses a pointer to nothing). `renew.py` fetches them and writes this",
-        "page; `tests/test_vendor.py` checks that every file here still has the hash written here.",
+        "Taken unchanged from the npm packages below, except that pointers to source maps are removed (the maps",
+        "are not shipped, and a static manifest refuses a pointer to nothing). `renew.py` fetches them and writes",
+        "this page; `tests/test_vendor.py` checks that every file here still has the hash written here.",
         "",
-        "Bootstrap comes as CSS only: menus and dialogs use `<details>`, `popover` and `<dialog>`, so they work",
+        "Bootstrap comes as CSS only: menus and dialogs use `<details>`, `popover` and `<dialog>`, which work",
         "without its JavaScript.",
         "",
         "| folder | package | version | licence |",
