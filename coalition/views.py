@@ -63,12 +63,9 @@ def _to_do(request: HttpRequest, operation: Operation) -> dict:
     return {
         "overdue": overdue.count() if can(request.user, "confirm_pledge") else 0,
         "to_verify": to_verify.count() if can(request.user, "verify_pledge") else 0,
-        "conditions_overdue": [
-            condition
-            for condition in Condition.objects.visible_to(request.user).filter(
-                operation=operation, state=Condition.State.OPEN, due_on__lt=operation.today()
-            )
-        ],
+        "conditions_overdue": Condition.objects.visible_to(request.user).filter(
+            operation=operation, state=Condition.State.OPEN, due_on__lt=operation.today()
+        ),
     }
 
 
