@@ -1,18 +1,20 @@
-"""How the bytes of an unknown file become rows of text. Runs only in the child that ``sandbox.parse`` starts.
+"""How the bytes of an unknown file become rows of text. Runs only in the child that ``sandbox.parse``
+starts.
 
-This file is a program, started by its path, and imports nothing of ours: importing the package would load Django and
-Celery into every child. It limits itself before it opens the file. Cells stay text exactly as the file has them
-("007" stays "007"); what a cell means is the mapping's business.
+This file is a program, started by its path, and imports nothing of ours: importing the package would load
+Django and Celery into every child. It limits itself before it opens the file. Cells stay text exactly as
+the file has them ("007" stays "007"); what a cell means is the mapping's business.
 
-The rows go to an Arrow file: a column ``ROW`` with the row's number as people count it, a column ``PROBLEM`` (null, or
-why the row cannot be used), then one column of text for each column of the file. Standard output gets one JSON object:
-the summary, or ``{"refused": sentence}``.
+The rows go to an Arrow file: a column ``ROW`` with the row's number as people count it, a column
+``PROBLEM`` (null, or why the row cannot be used), then one column of text for each column of the file.
+Standard output gets one JSON object: the summary, or ``{"refused": sentence}``.
 """
 
 import codecs
 import csv
 import json
 import math
+import os
 import re
 import resource
 import signal
@@ -35,7 +37,7 @@ import python_calamine as calamine
 ROW, PROBLEM = "source row", "source problem"  # the first two columns of the Arrow file
 MB = 1024 * 1024
 CHUNK = 1 * MB
-BLOCK = 4 * MB  # of CSV read at a time; no line may be longer than this
+BLOCK = 1 * MB  # of CSV read at a time; no line may be longer than this
 HEAD = 256 * 1024  # bytes looked at to find delimiter and header
 SAMPLE_ROWS, SAMPLE_CHARACTERS = 20, 200
 BAD_ROWS = 20_000  # a file with more rows of the wrong width is not the table it seems to be
@@ -69,7 +71,7 @@ def limit(limits: SimpleNamespace) -> None:
     signal.setitimer(signal.ITIMER_REAL, limits.wall_s + 5)
 
 
-# --- Which kind of file ---------------------------------------------------------------------------------------------
+# --- Which kind of file ---------------------------------------------------------------------------
 
 OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 SIGNATURES = [
@@ -111,14 +113,14 @@ def read(path: Path, table: Path, limits: SimpleNamespace, wanted: SimpleNamespa
         )
     if encoding == "mixed":
         found["warnings"].append(
-            "Most of the file is UTF-8, some rows are not. Those rows are rejected; their text would be wrong."
+            "Most of the file is UTF-8, some rows are not. Those rows are rejected: their text is wrong."
         )
     if start.lstrip()[:1] in ("{", "["):
         return {**found, **read_geojson(path, table, limits, encoding)}
     return read_csv(path, table, limits, wanted, encoding, start, quotes, found)
 
 
-# --- Encodings ------------------------------------------------------------------------------------------------------
+# --- Encodings ------------------------------------------------------------------------------------
 
 BOMS = [
     (codecs.BOM_UTF8, "utf-8"),
@@ -135,12 +137,15 @@ def bom_length(head: bytes) -> int:
 
 
 def find_encoding(path: Path, head: bytes, wanted: str | None) -> tuple[str, str, int]:
-    """Return the encoding ("mixed": UTF-8 with other bytes in it), how sure, and the number of quotation marks.
+    """Return the encoding ("mixed": UTF-8 with other bytes in it), how sure, and the number of quotation
+    marks.
 
-    How sure: "stated" (by the person or a byte order mark), "certain" (every byte is valid UTF-8), "guessed".
+    How sure: "stated" (by the person or a byte order mark), "certain" (every byte is valid UTF-8),
+    "guessed".
     """
     if wanted:
         try:
+            "".encode(wanted)  # refuses codecs that are not text encodings, such as zlib
             return codecs.lookup(wanted).name, "stated", 0
         except LookupError:
             raise Refused(f"There is no encoding called {wanted[:40]!r}.") from None
@@ -158,8 +163,8 @@ def find_encoding(path: Path, head: bytes, wanted: str | None) -> tuple[str, str
 def utf8_or_legacy(path: Path) -> tuple[str, str, int]:
     """Read the whole file once: UTF-8 throughout, mostly UTF-8, or an old one-byte encoding.
 
-    Windows-1251 (Cyrillic) against windows-1252 (Western): in Cyrillic text letters above 127 stand in runs, in
-    Western text they stand alone between ASCII letters.
+    Windows-1251 (Cyrillic) against windows-1252 (Western): in Cyrillic text letters above 127 stand in
+    runs, in Western text they stand alone between ASCII letters.
     """
     decoder = codecs.getincrementaldecoder("utf-8")()
     quotes, valid = 0, True
@@ -199,7 +204,7 @@ def decoded_head(head: bytes, encoding: str) -> str:
 
 
 class AsUTF8:
-    """A file as pyarrow wants it: UTF-8 without byte order mark. Bytes that are not UTF-8 become UNREADABLE_BYTE."""
+    """A file as pyarrow wants it: UTF-8, no byte order mark; what cannot be read is UNREADABLE_BYTE."""
 
     def __init__(self, path: Path, encoding: str):
         self.file = path.open("rb")
@@ -232,7 +237,7 @@ class AsUTF8:
 codecs.register_error("unreadable-byte", lambda error: (UNREADABLE_BYTE, error.end))
 
 
-# --- The table that comes out ---------------------------------------------------------------------------------------
+# --- The table that comes out ---------------------------------------------------------------------
 
 
 class Table:
@@ -248,11 +253,13 @@ class Table:
         self.writer = pa.ipc.new_file(str(path), self.schema, options=options)
 
     def write(self, numbers: list[int], columns: list[pa.Array], problems: dict[int, str]) -> None:
-        """Write rows: their numbers, their cells by column, and what is wrong by row number. Empty rows are left out."""
+        """Write rows: numbers, cells by column, what is wrong by row number. Empty rows are left out."""
         problems = {**self.found_in(numbers, columns), **problems}
         if self.mixed:
             columns = [pc.replace_substring(column, UNREADABLE_BYTE, "\ufffd") for column in columns]
-        reasons = pa.array([problems.get(n) for n in numbers] if problems else [None] * len(numbers), pa.string())
+        reasons = pa.array(
+            [problems.get(n) for n in numbers] if problems else [None] * len(numbers), pa.string()
+        )
         batch = pa.record_batch([pa.array(numbers, pa.int32()), reasons, *columns], schema=self.schema)
         filled = pc.binary_length(columns[0])
         for column in columns[1:]:
@@ -311,7 +318,7 @@ class Table:
 
 
 def clean(text: str) -> str:
-    """Return the text with half of a surrogate pair, which no encoding can hold, made a control character: refused."""
+    """Return the text; half a surrogate pair, which no encoding can hold, becomes NUL, and is refused."""
     return text if text.isascii() or text.isprintable() else re.sub(r"[\ud800-\udfff]", "\x00", text)
 
 
@@ -339,7 +346,9 @@ def header_of(cells: list[str], limits: SimpleNamespace, warnings: list[str]) ->
             name = f"{text or f'Column {letter(index)}'} ({count})"
             count += 1
         if text and name != text:
-            warnings.append(f"Two columns are called {text!r}; the one in column {letter(index)} is called {name!r} here.")
+            warnings.append(
+                f"Two columns are called {text!r}; the one in column {letter(index)} is called {name!r} here."
+            )
         names.append(name)
     empty = [letter(index) for index, cell in enumerate(cells) if not cell.strip()]
     if empty:
@@ -350,7 +359,7 @@ def header_of(cells: list[str], limits: SimpleNamespace, warnings: list[str]) ->
 
 
 def header_place(rows: list[list[str]], wanted: int | None, warnings: list[str]) -> int:
-    """Return the header's row number, from 1; 0 when there is none. A title above the table is not the header."""
+    """Return the header's row number, from 1; 0 is none. A title above the table is not the header."""
     if wanted is not None:
         if wanted > len(rows):
             raise Refused(f"The header should be in row {wanted}, but the file does not go that far.")
@@ -370,7 +379,7 @@ def is_hxl(row: list[str]) -> bool:
     return bool(filled) and all(re.match(r"#[a-z][a-z0-9_]*", cell) for cell in filled)
 
 
-# --- CSV ------------------------------------------------------------------------------------------------------------
+# --- CSV ------------------------------------------------------------------------------------------
 
 
 def first_rows(start: str, delimiter: str, whole: bool) -> list[list[str]]:
@@ -405,11 +414,16 @@ def read_csv(
 ) -> dict:
     """Stream a delimited text through pyarrow. A row of the wrong width is kept, with its problem."""
     warnings: list[str] = found["warnings"]
-    above = 0
-    if separator := re.match(r"sep=(.)\r?\n", start):  # Excel's own first line
-        wanted.delimiter, above = separator[1], 1
-        wanted.header_row = wanted.header_row or 2
+    if separator := re.match(r"sep=([,;|\t])\r?\n", start):  # Excel's own first line
+        wanted.delimiter = separator[1]
+        wanted.header_row = 2 if wanted.header_row is None else wanted.header_row
+    if wanted.delimiter not in (None, *DELIMITERS):
+        raise Refused(
+            f"Columns can be divided by {', '.join(DELIMITERS.values())}, not by {wanted.delimiter[:10]!r}."
+        )
     whole = path.stat().st_size <= HEAD
+    if not whole and "\n" not in start and "\r" not in start:
+        raise Refused(f"The first line is longer than {HEAD // 1024} kB, so this is not a table.")
     delimiter = wanted.delimiter or find_delimiter(start, whole)
     rows = first_rows(start, delimiter, whole)
     place = header_place(rows, wanted.header_row, warnings)
@@ -484,12 +498,12 @@ def read_csv(
     except pa.ArrowInvalid as error:
         if "straddl" in str(error):
             raise Refused(
-                f"After row {last} comes a line of more than {BLOCK // MB} MB, or a quotation mark that is never closed."
+                f"After row {last} comes a line of more than {BLOCK // MB} MB, or an unclosed quotation mark."
             ) from None
         if len(wrong) >= BAD_ROWS:
             first = ", ".join(str(n) for n in list(wrong)[:3])
             raise Refused(
-                f"More than {BAD_ROWS:,} rows do not have the {len(header)} cells of the header (first: {first})."
+                f"More than {BAD_ROWS:,} rows do not have the header's {len(header)} cells (first: {first})."
             ) from None
         raise Refused(f"The file could not be read as a table ({str(error)[:200]}).") from None
     return {
@@ -503,16 +517,19 @@ def read_csv(
     }
 
 
-# --- Workbooks ------------------------------------------------------------------------------------------------------
+# --- Workbooks ------------------------------------------------------------------------------------
 
-CELL = re.compile(rb'<(?:\w+:)?c\b[^>]*?\br="([A-Z]{1,3})([0-9]{1,7})"([^>]*)>')
+CELL = re.compile(rb'<(?:\w{1,20}:)?c\b[^<>]*?\br="([A-Z]{1,3})([0-9]{1,7})"([^<>]*)>')
 
 
-def unpacked_parts(path: Path, limits: SimpleNamespace) -> tuple[dict[str, tuple[int, int, list[int]]], dict[str, bytes]]:
+def unpacked_parts(
+    path: Path, limits: SimpleNamespace
+) -> tuple[dict[str, tuple[int, int, list[int]]], dict[str, bytes]]:
     """Unpack the whole archive once, keeping nothing, to see its true size before a parser does.
 
-    Returns for each sheet part its last row, its last column and the rows of its error cells; and the small parts that
-    name the sheets. The sizes that an archive declares may lie, so bytes are counted as they come.
+    Returns for each sheet part its last row, its last column and the rows of its error cells; and the small
+    parts that name the sheets. The sizes that an archive declares may lie, so bytes are counted as they
+    come.
     """
     most, total = limits.unpacked_mb * MB, 0
     extents: dict[str, tuple[int, int, list[int]]] = {}
@@ -523,7 +540,9 @@ def unpacked_parts(path: Path, limits: SimpleNamespace) -> tuple[dict[str, tuple
         names = {member.filename for member in members}
         if "xl/workbook.xml" not in names:
             if "mimetype" in names or any(name.startswith("word/") for name in names):
-                raise Refused("This is an office document, but not an .xlsx workbook. Save the table as .xlsx or CSV.")
+                raise Refused(
+                    "This is an office document, but not an .xlsx workbook. Save the table as .xlsx or CSV."
+                )
             if "xl/workbook.bin" in names:
                 raise Refused("This is a binary workbook (.xlsb). Save the table as .xlsx or CSV.")
             raise Refused("This is a zip archive without a workbook in it. Unpack it and send the table.")
@@ -537,6 +556,9 @@ def unpacked_parts(path: Path, limits: SimpleNamespace) -> tuple[dict[str, tuple
             last_row = last_column = 0
             errors: list[int] = []
             tail = b""
+            declared, before = member.file_size, total
+            # zipfile stops at the declared size; a parser may not. So it is told to go on to the end.
+            member.file_size, member.CRC = 1 << 50, None
             with archive.open(member) as part:
                 while data := part.read(CHUNK):
                     total += len(data)
@@ -548,12 +570,15 @@ def unpacked_parts(path: Path, limits: SimpleNamespace) -> tuple[dict[str, tuple
                             raise Refused("The workbook's list of sheets is too long.")
                     if is_sheet:
                         data = tail + data
-                        for column, row, rest in CELL.findall(data):
-                            last_row = max(last_row, int(row))
-                            last_column = max(last_column, column_number(column))
-                            if b't="e"' in rest:
-                                errors.append(int(row))
+                        cells = CELL.findall(data)
+                        last_row = max([last_row, *map(int, {row for _, row, _ in cells})])
+                        last_column = max(
+                            [last_column, *map(column_number, {column for column, _, _ in cells})]
+                        )
+                        errors += [int(row) for _, row, rest in cells if b't="e"' in rest]
                         tail = data[data.rfind(b"<") :][-4096:]
+            if total - before != declared:
+                raise Refused("The workbook's archive is damaged: its parts are not as large as it says.")
             if is_sheet:
                 extents[member.filename] = (last_row, last_column, errors)
     return extents, small
@@ -603,14 +628,20 @@ def read_workbook(path: Path, table: Path, limits: SimpleNamespace, wanted: Simp
         last_row, last_column, errors = extents.get(part_of_sheet(selected, small), (0, 0, []))
         if last_row * last_column > MAX_CELLS:
             raise Refused(
-                f"The sheet spans {last_row:,} rows and {last_column:,} columns, more than can be read from a "
-                "workbook. Delete what lies outside the table, or save it as CSV."
+                f"The sheet spans {last_row:,} rows and {last_column:,} columns, more than can be read. "
+                "Delete what lies outside the table, or save it as CSV."
             )
         rows = (list(map(cell_text, row)) for row in book.get_sheet_by_name(selected).iter_rows())
         head = [row for _, row in zip(range(50), rows, strict=False)]
     except calamine.PasswordError:
         raise Refused("This workbook is protected with a password. Save it without one.") from None
-    except (calamine.CalamineError, zipfile.BadZipFile, EOFError, ET.ParseError, NotImplementedError) as error:
+    except (
+        calamine.CalamineError,
+        zipfile.BadZipFile,
+        EOFError,
+        ET.ParseError,
+        NotImplementedError,
+    ) as error:
         raise Refused(f"The workbook is damaged ({str(error)[:200]}).") from None
     if not head:
         raise Refused(f"The sheet {selected!r} is empty.")
@@ -667,7 +698,7 @@ def cell_text(value: object) -> str:
     return str(value)
 
 
-# --- GeoJSON --------------------------------------------------------------------------------------------------------
+# --- GeoJSON --------------------------------------------------------------------------------------
 
 STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 STEP = {"[": 1, "{": 1, "]": -1, "}": -1}
@@ -693,7 +724,11 @@ def compact(value: object) -> str:
     if isinstance(value, list):
         return "[" + ",".join(map(compact, value)) + "]"
     if isinstance(value, dict):
-        return "{" + ",".join(f"{json.dumps(k, ensure_ascii=False)}:{compact(v)}" for k, v in value.items()) + "}"
+        return (
+            "{"
+            + ",".join(f"{json.dumps(k, ensure_ascii=False)}:{compact(v)}" for k, v in value.items())
+            + "}"
+        )
     return json.dumps(value, ensure_ascii=False)
 
 
@@ -720,7 +755,9 @@ def read_geojson(path: Path, table: Path, limits: SimpleNamespace, encoding: str
     features = features_of(document)
     crs = compact(document.get("crs"))
     if document.get("crs") and not re.search(r"CRS84|4326", crs):
-        raise Refused("The coordinates are not longitude and latitude (WGS 84). Export the file in EPSG:4326.")
+        raise Refused(
+            "The coordinates are not longitude and latitude (WGS 84). Export the file in EPSG:4326."
+        )
     properties: dict[str, None] = {}
     for feature in features:
         properties.update(dict.fromkeys(feature.get("properties") or {}))
@@ -754,7 +791,9 @@ def read_geojson(path: Path, table: Path, limits: SimpleNamespace, encoding: str
 
 def features_of(document: object) -> list[dict]:
     kind = document.get("type") if isinstance(document, dict) else None
-    features = document.get("features") if kind == "FeatureCollection" else [document] if kind == "Feature" else None
+    features = (
+        document.get("features") if kind == "FeatureCollection" else [document] if kind == "Feature" else None
+    )
     if kind == "Topology":
         raise Refused("This is TopoJSON. Export the file as GeoJSON.")
     if not isinstance(features, list):
@@ -776,7 +815,7 @@ def point_of(geometry: object) -> tuple[str, str]:
     return "", ""
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str]) -> None:
     path, table, options = arguments
     asked = json.loads(options, object_hook=lambda fields: SimpleNamespace(**fields))
     limit(asked.limits)
@@ -785,13 +824,22 @@ def main(arguments: list[str]) -> int:
     except Refused as refused:
         answer = {"refused": str(refused)}
     except (MemoryError, pa.ArrowMemoryError):
-        answer = {"refused": f"Reading the file needs more than {asked.limits.memory_mb} MB of memory. Split it."}
+        answer = {
+            "refused": f"Reading the file needs more than {asked.limits.memory_mb} MB of memory. Split it."
+        }
+    except OSError as error:
+        answer = {
+            "refused": "There is not enough room to unpack the file. Split it.",
+            "detail": str(error)[:2000],
+        }
     except BaseException as error:  # a panic in a native parser is no Exception
         sentence = "The file is damaged, or of a kind that is not read here."
         answer = {"refused": sentence, "detail": f"{type(error).__name__}: {error}"[:2000]}
     json.dump(answer, sys.stdout)
-    return 0
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main(sys.argv[1:])
+    # pyarrow may still be reading ahead in a thread; ending the interpreter under it would abort the process.
+    os._exit(0)

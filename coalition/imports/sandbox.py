@@ -1,8 +1,9 @@
 """How is a file from outside opened without trusting it? In a child process that can only do so much harm.
 
-The child (``reading.py``) has a minimal environment and limits on memory, time, file size and open files. A parser that
-crashes, hangs or swells takes the child with it; the caller gets ``Unreadable`` with a sentence for the person who sent
-the file. This module starts the child and reads its answer; it never parses the file itself.
+The child (``reading.py``) has a minimal environment and limits on memory, time, file size and open files. A
+parser that crashes, hangs or swells takes the child with it; the caller gets ``Unreadable`` with a sentence
+for the person who sent the file. This module starts the child and reads its answer; it never parses the
+file itself.
 """
 
 import json
@@ -31,7 +32,7 @@ class Unreadable(Exception):  # noqa: N818 — it is a fact about the file, not 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one file may cost. The memory limit is on address space, of which Python and pyarrow take about 350 MB."""
+    """What one file may cost. Memory is address space, of which Python and pyarrow alone take 350 MB."""
 
     file_mb: int = 1024
     memory_mb: int = 1536
@@ -47,7 +48,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the file: its number as people count it, its cells by column name, and why it cannot be used."""
+    """One row: its number as people count it, its cells by column name, and why it cannot be used."""
 
     number: int
     cells: dict[str, str]
@@ -58,9 +59,9 @@ class Row:
 class ParsedFile:
     """A file that was read: where its rows lie, and what a person needs to see before mapping its columns.
 
-    ``table`` is an Arrow file with the columns ROW (int32, the header counts as row 1; in GeoJSON the place of the
-    feature, from 1), PROBLEM (null when the row can be used), then the columns of ``header`` in order, all text, never
-    null. Empty rows are left out of it and still counted in the numbers.
+    ``table`` is an Arrow file with the columns ROW (int32, the header counts as row 1; in GeoJSON the place
+    of the feature, from 1), PROBLEM (null when the row can be used), then the columns of ``header`` in
+    order, all text, never null. Empty rows are left out of it and still counted in the numbers.
     """
 
     table: Path
@@ -105,13 +106,15 @@ def parse(
 ) -> ParsedFile:
     """Read the CSV, .xlsx or GeoJSON file at ``path`` and write its rows to ``table``.
 
-    What the file is, is told from its content; its name means nothing. ``encoding``, ``delimiter``, ``sheet`` and
-    ``header_row`` (0: the file has no header, its columns are called "Column A" and so on) state what would else be
-    found out. Raises Unreadable; then nothing is left at ``table``.
+    What the file is, is told from its content; its name means nothing. ``encoding``, ``delimiter``,
+    ``sheet`` and ``header_row`` (0: the file has no header, its columns are called "Column A" and so on)
+    state what would else be found out. Raises Unreadable; then nothing is left at ``table``.
     """
     limits = limits or Limits()
     if (size := path.stat().st_size) > limits.file_mb * 1024 * 1024:
-        raise Unreadable(f"The file has {size / 1024**2:,.0f} MB; at most {limits.file_mb:,} MB are read. Split it.")
+        raise Unreadable(
+            f"The file has {size / 1024**2:,.0f} MB; at most {limits.file_mb:,} MB are read. Split it."
+        )
     wanted = {"encoding": encoding, "delimiter": delimiter, "sheet": sheet, "header_row": header_row}
     try:
         answer = _answer_of_child(path, table, limits, wanted)
@@ -166,11 +169,17 @@ def _end(child: subprocess.Popen) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """Return all that the child sees: no secrets, one thread each for the number libraries, plain malloc for Arrow."""
+    """Return all that the child sees: no secrets, one thread for number libraries, malloc for Arrow."""
     one_thread = dict.fromkeys(["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"], "1")
     kept = {name: os.environ[name] for name in ["LD_LIBRARY_PATH", "SYSTEMROOT"] if name in os.environ}
     # A pool with its own arenas would take address space far beyond what is used, and the limit is on that.
-    return {**kept, **one_thread, "ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_ARENA_MAX": "2", "LANG": "C.UTF-8"}
+    return {
+        **kept,
+        **one_thread,
+        "ARROW_DEFAULT_MEMORY_POOL": "system",
+        "MALLOC_ARENA_MAX": "2",
+        "LANG": "C.UTF-8",
+    }
 
 
 def _sentence_for(code: int, limits: Limits) -> str:
