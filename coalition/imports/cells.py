@@ -119,7 +119,7 @@ def read_decimal(text: str, *, decimal_comma: bool = False) -> Decimal | None:
 
 
 def read_integer(text: str, *, decimal_comma: bool = False) -> int | None:
-    """Return the whole number, or None for an empty cell; "7.0" is 7, as spreadsheets write it. Raises Unclear."""
+    """Return the whole number, or None for an empty cell; "7.0" is 7. Raises Unclear."""
     number = read_decimal(text, decimal_comma=decimal_comma)
     if number is not None and number != number.to_integral_value():
         raise Unclear("is not a whole number.")

@@ -42,35 +42,34 @@ def content_hash(cells: Mapping[str, str]) -> str:
 def identify(rows: Iterable[tuple[int, str, str]]) -> Identities:
     """Return who is who among rows of (row number, id or empty, content hash), in the file's order.
 
-    The hash is of the whole content, the id apart. Memory is about 250 bytes a row.
+    The hash is of the whole content, the id apart. Memory is about 500 bytes a row.
     """
+    rows_of: dict[str, list[int]] = {}
+    content_of: dict[str, str] = {}
+    clashing: set[str] = set()
+    equal: dict[str, int] = {}  # content -> how many rows without id have it so far
+    for row, given, content in rows:
+        key = given.strip() or _place_among_equals(content, equal, rows_of)
+        rows_of.setdefault(key, []).append(row)
+        if content_of.setdefault(key, content) != content:
+            clashing.add(key)
     keys: dict[int, str] = {}
     repeats: dict[int, int] = {}
-    first: dict[str, tuple[int, str]] = {}  # key -> its first row and that row's content
-    equal: dict[str, int] = {}  # content -> how many rows without id have it so far
-    clashes: dict[str, list[int]] = {}  # key -> rows
-    for row, given, content in rows:
-        if key := given.strip():
-            if key in clashes:
-                clashes[key].append(row)
-            elif key not in first:
-                first[key] = (row, content)
-                keys[row] = key
-            elif first[key][1] == content:
-                repeats[row] = first[key][0]
-            else:
-                alike = [again for again, before in repeats.items() if before == first[key][0]]
-                clashes[key] = [first[key][0], *alike, row]
-        else:
-            equal[content] = equal.get(content, 0) + 1
-            keys[row] = f"content:{content}:{equal[content]}"
     conflicts: dict[int, str] = {}
-    for key, together in clashes.items():
-        listed = ", ".join(map(str, together[:10])) + (", …" if len(together) > 10 else "")
-        for row in together:
-            keys.pop(row, None)
-            repeats.pop(row, None)
-            conflicts[row] = (
-                f"The id {key[:80]!r} stands in rows {listed} with different content; none is taken."
-            )
+    for key, together in rows_of.items():
+        if key in clashing:
+            listed = ", ".join(map(str, together[:10])) + (", …" if len(together) > 10 else "")
+            reason = f"The id {key[:80]!r} stands in rows {listed} with different content; none is taken."
+            conflicts.update(dict.fromkeys(together, reason))
+        else:
+            keys[together[0]] = key
+            repeats.update(dict.fromkeys(together[1:], together[0]))
     return Identities(keys, repeats, conflicts)
+
+
+def _place_among_equals(content: str, equal: dict[str, int], taken: dict[str, list[int]]) -> str:
+    while True:
+        equal[content] = equal.get(content, 0) + 1
+        key = f"content:{content}:{equal[content]}"
+        if key not in taken:  # a file that we exported may bring such ids along
+            return key

@@ -93,7 +93,7 @@ def _is_text_to_text(thing: object) -> bool:
 
 @dataclass(frozen=True)
 class Problem:
-    """Why a row, or one cell of it, was rejected. The reason is a sentence; the column is empty for a whole row."""
+    """Why a row was rejected, as a sentence. The column is empty when it is about the whole row."""
 
     row: int
     column: str
@@ -148,7 +148,7 @@ def _tag(text: str) -> frozenset[str]:
 
 
 def faults(mapping: Mapping, header: Sequence[str], fields: Sequence[Field]) -> list[str]:
-    """Return what keeps the mapping from being used on a file with this header, as sentences; empty is good."""
+    """Return what keeps the mapping from being used on a file with this header, as sentences."""
     known = {each.name: each for each in fields}
     found = [
         f"The file has no column called {column!r}." for column in mapping.columns if column not in header
