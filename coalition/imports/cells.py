@@ -127,7 +127,7 @@ def read_integer(text: str, *, decimal_comma: bool = False) -> int | None:
 
 
 VAGUE = re.compile(
-    r"(several|some|few|a few|many|various|multiple|numerous|dozens|scores|hundreds|thousands|a number)( of)?",
+    r"((a )?few|several|some|many|various|multiple|numerous|dozens|scores|hundreds|thousands)( of)?",
     re.I,
 )
 ABOUT = r"(?:about|around|approximately|approx\.?|circa|ca\.?|c\.|roughly|some|~|≈)\s*"

@@ -39,8 +39,9 @@ MB = 1024 * 1024
 CHUNK = 1 * MB
 BLOCK = 1 * MB  # of CSV read at a time; no line may be longer than this
 HEAD = 256 * 1024  # bytes looked at to find delimiter and header
+Block = tuple[list[int], list[pa.Array]]  # row numbers, and the cells by column
 SAMPLE_ROWS, SAMPLE_CHARACTERS = 20, 200
-BAD_ROWS = 20_000  # a file with more rows of the wrong width is not the table it seems to be
+BAD_ROWS = 100_000  # a file with more rows of the wrong width is not the table it seems to be
 MAX_CELLS = 10_000_000  # of a sheet: calamine keeps the whole rectangle, about 32 bytes a cell
 MAX_DEPTH = 64  # of GeoJSON; a MultiPolygon inside a collection needs 9
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
@@ -402,6 +403,64 @@ def find_delimiter(start: str, whole: bool) -> str:
     return best[2]
 
 
+class WrongWidth:
+    """The rows that do not fit the header: kept as pyarrow hands them over, and put back in place.
+
+    pyarrow calls ``keep`` ahead of the batches that it gives out.
+    """
+
+    def __init__(self, width: int, delimiter: str, limits: SimpleNamespace):
+        self.width, self.delimiter, self.limits = width, delimiter, limits
+        self.count = 0
+        self.first: list[int] = []
+        self.waiting: dict[int, list[str]] = {}  # row number -> cells
+        self.numbers: set[int] = set()  # of those not yet passed by left_over
+
+    def keep(self, row: pyarrow.csv.InvalidRow) -> str:
+        if self.count >= BAD_ROWS:
+            return "error"
+        self.count += 1
+        text = row.text[: self.limits.cell_bytes * 2]
+        self.numbers.add(row.number)
+        self.waiting[row.number] = next(csv.reader(StringIO(text, newline=""), delimiter=self.delimiter), [])
+        self.first = self.first or [row.number]
+        if len(self.first) < 3 and row.number not in self.first:
+            self.first.append(row.number)
+        return "skip"
+
+    def left_over(self, last: int, count: int) -> list[int]:
+        """Return the numbers of the next ``count`` good rows: those that no wrong row has, in order."""
+        taken = set(self.numbers)
+        numbers = list(islice((n for n in range(last + 1, sys.maxsize) if n not in taken), count))
+        if numbers:
+            self.numbers -= {n for n in taken if n < numbers[-1]}
+        return numbers
+
+    def put_back(
+        self, block: Block, *, upto: float, skip: int
+    ) -> tuple[list[int], list[pa.Array], dict[int, str]]:
+        """Return the block with the wrong rows up to a number among the good ones, and their problems."""
+        numbers, columns = block
+        problems: dict[int, str] = {}
+        rows: dict[int, list[str]] = {}
+        for number in [n for n in list(self.waiting) if n <= upto]:
+            row = self.waiting.pop(number)
+            if number <= skip or not any(row):
+                continue
+            if any(row[self.width :]) or len(row) < self.width:
+                cells = f"{len(row)} cell{'' if len(row) == 1 else 's'}"
+                problems[number] = f"The row has {cells}, the header has {self.width}."
+            # Empty cells beyond the header lose nothing, so such a row is good.
+            rows[number] = [clean(cell) for cell in (row + [""] * self.width)[: self.width]]
+        if rows:
+            added = [pa.array(column, pa.string()) for column in zip(*rows.values(), strict=True)]
+            numbers = numbers + list(rows)
+            order = pa.array(sorted(range(len(numbers)), key=numbers.__getitem__))
+            columns = [pa.concat_arrays(pair).take(order) for pair in zip(columns, added, strict=True)]
+            numbers.sort()
+        return numbers, columns, problems
+
+
 def read_csv(
     path: Path,
     table: Path,
@@ -434,31 +493,11 @@ def read_csv(
     after = rows[place] if len(rows) > place else []
     skip = place + (1 if is_hxl(after) else 0)
 
-    wrong: dict[int, list[str]] = {}  # row number -> cells, of rows with the wrong width
-
-    def keep_wrong(row: pyarrow.csv.InvalidRow) -> str:
-        if len(wrong) >= BAD_ROWS:
-            return "error"
-        text = row.text[: limits.cell_bytes * 2]
-        wrong[row.number] = next(csv.reader(StringIO(text, newline=""), delimiter=delimiter), [])
-        return "skip"
-
+    wrong = WrongWidth(len(header), delimiter, limits)
     names = [f"c{index}" for index in range(len(header))]
     out = Table(table, header, limits, mixed=encoding == "mixed")
-    widths: dict[int, str] = {}
-
-    def rows_of_wrong_width(upto: float) -> Iterator[tuple[int, list[str]]]:
-        for number in [n for n in wrong if n <= upto]:
-            row = wrong.pop(number)
-            if number <= skip or not any(row):
-                continue
-            if any(row[len(header) :]) or len(row) < len(header):
-                cells = f"{len(row)} cell{'' if len(row) == 1 else 's'}"
-                widths[number] = f"The row has {cells}, the header has {len(header)}."
-            # Empty cells beyond the header lose nothing, so such a row is good.
-            yield number, (row + [""] * len(header))[: len(header)]
-
-    last, gone = 0, set()
+    last = 0
+    block: Block | None = None
     try:
         reader = pyarrow.csv.open_csv(
             AsUTF8(path, encoding),
@@ -467,32 +506,28 @@ def read_csv(
                 delimiter=delimiter,
                 newlines_in_values=True,
                 ignore_empty_lines=False,
-                invalid_row_handler=keep_wrong,
+                invalid_row_handler=wrong.keep,
             ),
             pyarrow.csv.ConvertOptions(
                 column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False, check_utf8=False
             ),
         )
-        final: tuple[list[int], list[pa.Array]] | None = None
         for batch in reader:
-            # pyarrow numbers the rows it refused; the good ones take the numbers that are left, in order.
-            gone |= wrong.keys()
-            numbers = list(islice((n for n in range(last + 1, sys.maxsize) if n not in gone), len(batch)))
+            numbers = wrong.left_over(last, len(batch))
             if not numbers:
                 continue
+            if block:
+                out.write(*wrong.put_back(block, upto=last, skip=skip))
             last = numbers[-1]
-            gone = {n for n in gone if n > last}
             left_out = sum(1 for n in numbers[: skip + 1] if n <= skip)
             block = (numbers[left_out:], batch.slice(left_out).columns)
-            if final:
-                out.write(*final, {})
-            out.write_rows(rows_of_wrong_width(last), widths)
-            final = block if block[0] else None
-        if final:
-            ends_open = quotes % 2 and any("\n" in column[-1].as_py() for column in final[1])
-            problem = "A quotation mark is opened here and never closed, to the end of the file."
-            out.write(*final, {final[0][-1]: problem} if ends_open else {})
-        out.write_rows(rows_of_wrong_width(math.inf), widths)
+        none = [pa.array([], pa.string())] * len(header)
+        numbers, columns = block or ([], none)
+        ends_open = numbers and quotes % 2 and any("\n" in column[-1].as_py() for column in columns)
+        open_row = {numbers[-1]: "A quotation mark is opened here and never closed."} if ends_open else {}
+        numbers, columns, problems = wrong.put_back((numbers, columns), upto=math.inf, skip=skip)
+        if numbers:
+            out.write(numbers, columns, {**problems, **open_row})
     except UnicodeError:
         raise Refused(f"The file is not {encoding}, or is damaged. Choose another encoding.") from None
     except pa.ArrowInvalid as error:
@@ -500,10 +535,10 @@ def read_csv(
             raise Refused(
                 f"After row {last} comes a line of more than {BLOCK // MB} MB, or an unclosed quotation mark."
             ) from None
-        if len(wrong) >= BAD_ROWS:
-            first = ", ".join(str(n) for n in list(wrong)[:3])
+        if wrong.count >= BAD_ROWS:
+            first = ", ".join(map(str, wrong.first))
             raise Refused(
-                f"More than {BAD_ROWS:,} rows do not have the header's {len(header)} cells (first: {first})."
+                f"{BAD_ROWS:,} rows do not have the header's {len(header)} cells (first: {first})."
             ) from None
         raise Refused(f"The file could not be read as a table ({str(error)[:200]}).") from None
     return {
