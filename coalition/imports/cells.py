@@ -106,9 +106,7 @@ def read_decimal(text: str, *, decimal_comma: bool = False) -> Decimal | None:
     if len(text) > 60 or not NUMBER[decimal_comma].fullmatch(text):
         if len(text) <= 60 and NUMBER[not decimal_comma].fullmatch(text):
             is_what = "comma" if decimal_comma else "point"
-            raise Unclear(
-                f"is not a number with a decimal {is_what}. The mapping says which one the file uses."
-            )
+            raise Unclear(f"is not a number with a decimal {is_what}. Say in the mapping which one it has.")
         raise Unclear("is not a number.")
     mark, thousands = (",", ".") if decimal_comma else (".", ",")
     plain = re.sub(rf"[{re.escape(thousands)}{SPACES}]", "", text).replace(mark, ".")

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from collections.abc import Mapping as MappingOf
 from dataclasses import asdict, dataclass, field
 from dataclasses import fields as fields_of
+from functools import cache
 from typing import Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -80,9 +81,14 @@ class Mapping:
             raise ValueError("A mapping names columns, fields and words as text.")
         if mapping.date_order not in ("", "dmy", "mdy") or not isinstance(mapping.decimal_comma, bool):
             raise ValueError("The mapping's date order is dmy or mdy, its decimal comma yes or no.")
-        if mapping.time_zone not in available_timezones():
+        if not isinstance(mapping.time_zone, str) or mapping.time_zone not in _time_zones():
             raise ValueError("The mapping's time zone is not one such as Europe/Kyiv.")
         return mapping
+
+
+@cache
+def _time_zones() -> set[str]:
+    return available_timezones()
 
 
 def _is_text_to_text(thing: object) -> bool:
@@ -168,7 +174,7 @@ def faults(mapping: Mapping, header: Sequence[str], fields: Sequence[Field]) -> 
             try:
                 _read(text, known[name], mapping)
             except Unclear as unclear:
-                found.append(f"{known[name].label}: {_shown(text)!r} {unclear}")
+                found.append(f"{known[name].label}: {_quoted(text)} {unclear}")
     return found
 
 
@@ -197,7 +203,7 @@ def apply(row: Row, mapping: Mapping, fields: Sequence[Field]) -> tuple[dict[str
             values[each.name] = _read(text, each, mapping)
         except Unclear as unclear:
             shown = column or each.label
-            problems.append(Problem(row.number, shown, _shown(text), f"{_shown(text)!r} {unclear}"))
+            problems.append(Problem(row.number, shown, _shown(text), f"{_quoted(text)} {unclear}"))
     return values, problems
 
 
@@ -243,6 +249,10 @@ def _within(number: Any, each: Field) -> Any:
     if each.high is not None and number > each.high:
         raise Unclear(f"is above {each.high:,}.")
     return number
+
+
+def _quoted(text: str) -> str:
+    return f"“{_shown(text)}”" if text.strip() else "It"
 
 
 def _shown(text: str) -> str:
