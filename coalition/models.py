@@ -1,4 +1,4 @@
-"""The kernel's nouns: who is in, where and when, what everything hangs on, and the long work that is done for people."""
+"""The kernel's nouns: who is in, where and when, what everything hangs on, and the long work done for people."""
 
 import uuid
 from datetime import date, datetime
@@ -74,9 +74,7 @@ class Nation(Record):
     code = models.CharField(
         "ISO 3166 alpha-2", max_length=2, primary_key=True, validators=[RegexValidator(r"^[A-Z]{2}$")]
     )
-    stanag = models.CharField(
-        "STANAG 1059", max_length=3, unique=True, validators=[RegexValidator(r"^[A-Z]{3}$")]
-    )
+    stanag = models.CharField("STANAG 1059", max_length=3, unique=True, validators=[RegexValidator(r"^[A-Z]{3}$")])
     name = models.CharField(max_length=100, unique=True)
     standing = models.CharField(max_length=12, choices=Standing, default=Standing.CONSIDERING)
     standing_source = models.CharField(
@@ -85,18 +83,14 @@ class Nation(Record):
     approval_route = models.CharField(
         max_length=500, blank=True, help_text="Who must agree at home before forces go, and in which order"
     )
-    focal_point = models.CharField(
-        max_length=200, blank=True, help_text="Whom to call about this nation's pledges"
-    )
+    focal_point = models.CharField(max_length=200, blank=True, help_text="Whom to call about this nation's pledges")
     last_confirmed_at = models.DateTimeField(null=True, blank=True)
 
     objects = SharedQuerySet.as_manager()
 
     class Meta(Record.Meta):
         ordering = ["name"]
-        constraints = [
-            models.CheckConstraint(condition=Q(code__regex="^[A-Z]{2}$"), name="nation_code_alpha2")
-        ]
+        constraints = [models.CheckConstraint(condition=Q(code__regex="^[A-Z]{2}$"), name="nation_code_alpha2")]
 
     def __str__(self):
         return self.name
@@ -137,9 +131,7 @@ class Operation(Record):
     )
     mandate_until = models.DateField(null=True, blank=True, help_text="Last day; empty means open-ended")
     time_zone = models.CharField(max_length=60, default="Europe/Kyiv", validators=[is_time_zone])
-    is_current = models.BooleanField(
-        default=False, help_text="Pages show this one unless another is asked for"
-    )
+    is_current = models.BooleanField(default=False, help_text="Pages show this one unless another is asked for")
     illustrative = models.BooleanField(default=False)
     confirm_every_days = models.PositiveSmallIntegerField(
         default=30,
@@ -163,9 +155,7 @@ class Operation(Record):
     class Meta(Record.Meta):
         ordering = ["-is_current", "-starts_on", "id"]
         constraints = [
-            models.UniqueConstraint(
-                fields=["is_current"], condition=Q(is_current=True), name="operation_one_current"
-            ),
+            models.UniqueConstraint(fields=["is_current"], condition=Q(is_current=True), name="operation_one_current"),
             models.CheckConstraint(
                 condition=Q(mandate_until__isnull=True) | Q(mandate_until__gte=F("starts_on")),
                 name="operation_mandate_ends_after_start",
@@ -205,9 +195,7 @@ class Sector(Record):
     code = models.SlugField(max_length=40, unique=True)
     name = models.CharField(max_length=120)
     kind = models.CharField(max_length=20, choices=Kind, default=Kind.SECTOR)
-    polygon = models.JSONField(
-        help_text="GeoJSON Polygon or MultiPolygon, WGS 84, longitude first (RFC 7946)"
-    )
+    polygon = models.JSONField(help_text="GeoJSON Polygon or MultiPolygon, WGS 84, longitude first (RFC 7946)")
     illustrative = models.BooleanField(default=False)
 
     objects = SharedQuerySet.as_manager()
@@ -273,9 +261,7 @@ class Condition(Record):
         triggers = [*Record.Meta.triggers, HIDDEN]
         constraints = [
             models.UniqueConstraint(fields=["operation", "title"], name="condition_title_unique"),
-            models.CheckConstraint(
-                condition=Q(probability__range=(0, 1)), name="condition_probability_is_share"
-            ),
+            models.CheckConstraint(condition=Q(probability__range=(0, 1)), name="condition_probability_is_share"),
         ]
 
     def __str__(self):
@@ -284,9 +270,7 @@ class Condition(Record):
     @property
     def is_overdue(self) -> bool:
         """True when it is still open past its due day; its probability stays what was entered."""
-        return (
-            self.state == self.State.OPEN and self.due_on is not None and self.due_on < self.operation.today()
-        )
+        return self.state == self.State.OPEN and self.due_on is not None and self.due_on < self.operation.today()
 
 
 class Job(models.Model):
@@ -304,14 +288,12 @@ class Job(models.Model):
     user = models.ForeignKey(User, models.CASCADE, null=True, blank=True, related_name="jobs")
     state = models.CharField(max_length=9, choices=State, default=State.WAITING)
     done = models.BigIntegerField(default=0, help_text="Units of work finished")
-    total = models.BigIntegerField(
-        null=True, blank=True, help_text="Units of work in all; empty while unknown"
-    )
+    total = models.BigIntegerField(null=True, blank=True, help_text="Units of work in all; empty while unknown")
     attempts = models.PositiveSmallIntegerField(default=0)
     arguments = models.JSONField(default=dict, blank=True)
     result = models.JSONField(null=True, blank=True)
     error = models.TextField(blank=True)
-    idempotency_key = models.CharField(max_length=100, null=True, blank=True, unique=True)  # noqa: DJ001
+    idempotency_key = models.CharField(max_length=100, null=True, blank=True, unique=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     started_at = models.DateTimeField(null=True, blank=True)
     heartbeat_at = models.DateTimeField(null=True, blank=True)
@@ -351,12 +333,12 @@ class Stale(models.Model):
 
 
 class Tombstone(models.Model):
-    """A thing that was deleted, or that fewer people may see than before. The change feed tells it to those who could."""
+    """A thing that was deleted, or that fewer people may see than before. The feed tells it to those who could."""
 
     kind = models.CharField(max_length=60, help_text="The table it stood in")
     object_id = models.CharField(max_length=60)
     tier_before = models.PositiveSmallIntegerField(choices=Tier)
-    nation_id = models.CharField(max_length=2, null=True, blank=True)  # noqa: DJ001
+    nation_id = models.CharField(max_length=2, null=True, blank=True)
     left_at = models.DateTimeField(db_default=Now())
     changed_xid = models.BigIntegerField(db_default=CurrentXid(), db_index=True)
 
@@ -379,9 +361,7 @@ class ImportBatch(Record):
         UNDONE = "undone", "Undone"
         CANCELLED = "cancelled", "Cancelled"
 
-    profile = models.CharField(
-        max_length=40, help_text="What the rows are, and which reader understands them"
-    )
+    profile = models.CharField(max_length=40, help_text="What the rows are, and which reader understands them")
     operation = models.ForeignKey(Operation, models.PROTECT, null=True, blank=True, related_name="batches")
     user = models.ForeignKey(User, models.PROTECT, related_name="batches")
     file = models.FileField(upload_to="imports/%Y/%m/")
@@ -393,9 +373,7 @@ class ImportBatch(Record):
     header = models.JSONField(default=list, blank=True)
     summary = models.JSONField(default=dict, blank=True, help_text="What the reader found in the file")
     mapping = models.JSONField(default=dict, blank=True)
-    counts = models.JSONField(
-        default=dict, blank=True, help_text="Rows new, changed, same, rejected, and so on"
-    )
+    counts = models.JSONField(default=dict, blank=True, help_text="Rows new, changed, same, rejected, and so on")
     error = models.TextField(blank=True)
     job = models.ForeignKey(Job, models.SET_NULL, null=True, blank=True, related_name="batches")
     committed_at = models.DateTimeField(null=True, blank=True)
@@ -421,24 +399,16 @@ class ImportRow(models.Model):
         STANDING = "standing", "A nation's standing"
 
     batch = models.ForeignKey(ImportBatch, models.CASCADE, related_name="rows")
-    number = models.PositiveIntegerField(
-        help_text="Line in the file, as a spreadsheet counts: the header is 1"
-    )
+    number = models.PositiveIntegerField(help_text="Line in the file, as a spreadsheet counts: the header is 1")
     external_id = models.CharField(max_length=200, blank=True)
     outcome = models.CharField(max_length=8, choices=Outcome)
     cells = models.JSONField(help_text="The row as it stood in the file")
     values = models.JSONField(default=dict, blank=True, help_text="What was understood")
-    problems = models.JSONField(
-        default=list, blank=True, help_text="Column, value and reason for each problem"
-    )
+    problems = models.JSONField(default=list, blank=True, help_text="Column, value and reason for each problem")
     approved = models.BooleanField(default=True, help_text="Taken along when the batch is committed")
-    target_id = models.BigIntegerField(
-        null=True, blank=True, help_text="The row it made, changed or would change"
-    )
+    target_id = models.BigIntegerField(null=True, blank=True, help_text="The row it made, changed or would change")
     before = models.JSONField(null=True, blank=True, help_text="What stood there before, to put back on undo")
-    target_version = models.PositiveIntegerField(
-        null=True, blank=True, help_text="Its version after the commit"
-    )
+    target_version = models.PositiveIntegerField(null=True, blank=True, help_text="Its version after the commit")
 
     class Meta:
         ordering = ["number"]

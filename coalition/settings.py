@@ -28,9 +28,7 @@ EMBEDDED = not DATABASE_URL
 SECRET_KEY = env.text("SECRET_KEY", "")
 if not SECRET_KEY:
     if not EMBEDDED or not {"localhost", "127.0.0.1", "[::1]"}.issuperset(ALLOWED_HOSTS):
-        raise ImproperlyConfigured(
-            "Others are let in (ALLOWED_HOSTS or DATABASE_URL is set), so set SECRET_KEY too."
-        )
+        raise ImproperlyConfigured("Others are let in (ALLOWED_HOSTS or DATABASE_URL is set), so set SECRET_KEY too.")
     SECRET_KEY = embedded.secret_key(DATA_DIR)
 
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
@@ -58,8 +56,7 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 PERMISSIONS_POLICY = {
-    name: []
-    for name in ("accelerometer", "camera", "geolocation", "gyroscope", "microphone", "payment", "usb")
+    name: [] for name in ("accelerometer", "camera", "geolocation", "gyroscope", "microphone", "payment", "usb")
 }
 
 # --- Apps ---------------------------------------------------------------------------------
@@ -165,9 +162,7 @@ DATABASES = {
 }
 APP_ROLE = env.text("DATABASE_APP_ROLE", "coalition_app")  # whom the migrations grant rights to
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-CACHES = {
-    "default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "coalition_cache"}
-}
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "coalition_cache"}}
 PGHISTORY_APPEND_ONLY = True
 PGHISTORY_CONTEXT_FIELD = pghistory.ContextJSONField()
 PGHISTORY_DEFAULT_TRACKERS = (  # what stood before each change: with the living row that is the whole history

@@ -71,7 +71,7 @@ def is_amber(since) -> bool:
 
 
 def nudge() -> None:
-    """After commit, ask a worker to sweep now. Beat sweeps anyway, so a broker that is away costs nothing but seconds."""
+    """After commit, ask a worker to sweep now. Beat sweeps anyway: a broker that is away costs seconds, no answers."""
     transaction.on_commit(_send)
 
 
@@ -81,8 +81,6 @@ def _send() -> None:
         return
     try:
         app.send_task("coalition.sweep", retry=False)
-    except (
-        Exception
-    ):  # whatever the broker's client raises, the write is committed and the answer must go out
+    except Exception:  # whatever the broker's client raises, the write is committed and the answer must go out
         _broker_silent_until = time.monotonic() + SILENCE_AFTER_FAILURE_S
         log.warning("The broker did not take a nudge; beat will sweep.", exc_info=True)

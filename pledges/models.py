@@ -8,6 +8,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
+from django.urls import reverse
 
 from coalition.access import Tier, seen_by
 from coalition.bookkeeping import HIDDEN, Record, marks_stale
@@ -67,9 +68,7 @@ class Capability(Record):
     code = models.SlugField(max_length=40, unique=True)
     name = models.CharField(max_length=120, unique=True)
     category = models.CharField(max_length=13, choices=Category)
-    unit = models.CharField(
-        max_length=40, help_text="One unit, as it is counted: persons, beds, tonnes a day"
-    )
+    unit = models.CharField(max_length=40, help_text="One unit, as it is counted: persons, beds, tonnes a day")
     aggregation = models.CharField(max_length=3, choices=Aggregation, default=Aggregation.SUM)
     description = models.CharField(max_length=500, blank=True)
 
@@ -81,6 +80,9 @@ class Capability(Record):
 
     def __str__(self):
         return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("capabilities:detail", args=[self.code])
 
 
 @pghistory.track()
@@ -95,9 +97,7 @@ class Requirement(Record):
     operation = models.ForeignKey(Operation, models.PROTECT, related_name="requirements")
     capability = models.ForeignKey(Capability, models.PROTECT, related_name="requirements")
     sector = models.ForeignKey(Sector, models.PROTECT, null=True, blank=True, related_name="requirements")
-    title = models.CharField(
-        max_length=200, blank=True, help_text="What sets this line apart from its neighbours"
-    )
+    title = models.CharField(max_length=200, blank=True, help_text="What sets this line apart from its neighbours")
     quantity = models.DecimalField(**QUANTITY)
     needed_from = models.DateField()
     needed_until = models.DateField(null=True, blank=True, help_text="Last day; empty means open-ended")
@@ -119,9 +119,7 @@ class Requirement(Record):
         ordering = ["priority", "needed_from", "id"]
         triggers = [*Record.Meta.triggers, HIDDEN, *NEEDS_READINESS, tier_of_allocations("requirement_id")]
         constraints = [
-            models.CheckConstraint(
-                condition=Q(quantity__range=(0, LARGEST)), name="requirement_quantity_in_range"
-            ),
+            models.CheckConstraint(condition=Q(quantity__range=(0, LARGEST)), name="requirement_quantity_in_range"),
             models.CheckConstraint(
                 condition=Q(needed_until__isnull=True) | Q(needed_until__gte=F("needed_from")),
                 name="requirement_ends_after_it_starts",
@@ -133,6 +131,9 @@ class Requirement(Record):
     def __str__(self):
         place = self.sector.code if self.sector else "anywhere"
         return f"R{self.pk} {self.capability} · {self.title or place}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("requirements:detail", args=[self.pk])
 
 
 class PledgeQuerySet(models.QuerySet):
@@ -188,9 +189,7 @@ class Pledge(Record):
         "notice to move, days", default=0, validators=[MaxValueValidator(3650)]
     )
     status = models.CharField(max_length=9, choices=Status, default=Status.OFFERED, editable=False)
-    conditions = models.ManyToManyField(
-        Condition, through="PledgeCondition", related_name="pledges", blank=True
-    )
+    conditions = models.ManyToManyField(Condition, through="PledgeCondition", related_name="pledges", blank=True)
     tier = models.PositiveSmallIntegerField("release tier", choices=Tier, default=Tier.COALITION)
     requirement = models.ForeignKey(
         Requirement, models.SET_NULL, null=True, blank=True, related_name="proposals", verbose_name="answers"
@@ -203,18 +202,14 @@ class Pledge(Record):
     external_id = models.CharField(max_length=200, blank=True)
     batch = models.ForeignKey(ImportBatch, models.SET_NULL, null=True, blank=True, related_name="pledges")
     last_confirmed_on = models.DateField(null=True, blank=True)
-    ordered_on = models.DateField(
-        null=True, blank=True, editable=False, help_text="The day it was ordered to deploy"
-    )
+    ordered_on = models.DateField(null=True, blank=True, editable=False, help_text="The day it was ordered to deploy")
     superseded_by = models.ForeignKey(
         "self", models.SET_NULL, null=True, blank=True, editable=False, related_name="supersedes"
     )
     superseded_tier = models.PositiveSmallIntegerField(
         null=True, editable=False, help_text="The lowest tier that sees a successor; kept by a trigger"
     )
-    created_by = models.ForeignKey(
-        User, models.SET_NULL, null=True, blank=True, editable=False, related_name="+"
-    )
+    created_by = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, editable=False, related_name="+")
     illustrative = models.BooleanField(default=False)
 
     objects = PledgeQuerySet.as_manager()
@@ -273,9 +268,7 @@ class Pledge(Record):
                 )
                 for name in ("stated_low", "stated_high", "quantity")
             ),
-            models.CheckConstraint(
-                condition=~Q(superseded_by=F("id")), name="pledge_does_not_supersede_itself"
-            ),
+            models.CheckConstraint(condition=~Q(superseded_by=F("id")), name="pledge_does_not_supersede_itself"),
             models.UniqueConstraint(
                 fields=["operation", "dataset", "external_id"],
                 condition=~Q(external_id=""),
@@ -290,6 +283,9 @@ class Pledge(Record):
 
     def __str__(self):
         return f"P{self.pk} {self.nation_id}: {self.what}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("pledges:detail", args=[self.pk])
 
 
 class OfPledgeQuerySet(models.QuerySet):
@@ -431,9 +427,7 @@ class Allocation(Record):
             ),
         ]
         constraints = [
-            models.UniqueConstraint(
-                fields=["pledge", "requirement"], name="allocation_once_per_pledge_and_line"
-            ),
+            models.UniqueConstraint(fields=["pledge", "requirement"], name="allocation_once_per_pledge_and_line"),
             models.CheckConstraint(
                 condition=Q(quantity__gt=0, quantity__lte=LARGEST),
                 name="allocation_quantity_positive",

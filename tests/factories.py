@@ -79,9 +79,7 @@ def a_condition(title: str = "", **fields) -> Condition:
     )
 
 
-def a_requirement(
-    quantity: int | Decimal = 100, capability: str | Capability = "infantry", **fields
-) -> Requirement:
+def a_requirement(quantity: int | Decimal = 100, capability: str | Capability = "infantry", **fields) -> Requirement:
     operation = fields.pop("operation", None) or the_operation()
     return Requirement.objects.create(
         **{
@@ -120,9 +118,7 @@ def a_pledge(
     return pledge
 
 
-def an_allocation(
-    pledge: Pledge, requirement: Requirement, quantity: int | Decimal | None = None
-) -> Allocation:
+def an_allocation(pledge: Pledge, requirement: Requirement, quantity: int | Decimal | None = None) -> Allocation:
     quantity = pledge.quantity if quantity is None else quantity
     allocation = Allocation.objects.create(pledge=pledge, requirement=requirement, quantity=quantity)
     allocation.refresh_from_db()

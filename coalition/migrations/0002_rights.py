@@ -44,9 +44,7 @@ class Migration(migrations.Migration):
             " OR EXISTS (SELECT FROM coalition_condition AS living WHERE living.id = pgh_obj_id))",
             written_if=SOMEBODY,
         ),
-        rows_seen_if(
-            "coalition_tombstone", TIER_OR_NATION.replace("tier <=", "tier_before <="), written_if=SOMEBODY
-        ),
+        rows_seen_if("coalition_tombstone", TIER_OR_NATION.replace("tier <=", "tier_before <="), written_if=SOMEBODY),
         rows_seen_if("coalition_job", OWN),
         rows_seen_if("coalition_importbatch", OWN),
         rows_seen_if(

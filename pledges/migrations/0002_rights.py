@@ -89,7 +89,5 @@ class Migration(migrations.Migration):
         ),
         rows_seen_if("pledges_pledgeconditionevent", OF_PLEDGE, written_if=SOMEBODY),
         rows_seen_if("pledges_caveatevent", OF_PLEDGE, written_if=SOMEBODY),
-        rows_seen_if(
-            "pledges_allocationevent", LIVING.format(table="pledges_allocation"), written_if=SOMEBODY
-        ),
+        rows_seen_if("pledges_allocationevent", LIVING.format(table="pledges_allocation"), written_if=SOMEBODY),
     ]
