@@ -23,10 +23,11 @@ CELL_BYTES = 64 * 1024
 LARGEST = Decimal(10) ** 15  # above it, a number in a table of forces or events is a mistake
 YEARS = range(1900, 2201)
 
+Precision = Literal["second", "minute", "day", "month", "year"]
 DateOrder = Literal["", "dmy", "mdy"]  # how the file writes 03/04/2025; empty: not stated
 
 
-class Unclear(ValueError):  # noqa: N818
+class Unclear(ValueError):
     """The cell cannot be read; the text is the reason, for people."""
 
 
@@ -45,7 +46,7 @@ class Instant:
 
     at_from: datetime
     at_until: datetime
-    precision: Literal["second", "minute", "day", "month", "year"]
+    precision: Precision
     note: str = ""  # what people should know: a local time that came twice
 
 
@@ -88,12 +89,8 @@ def folded(text: str) -> str:
 SPACES = "\u00a0\u202f\u2009 '\u2019"
 NUMBER = {
     # Thousands stand in threes or not at all: "1,5" is not read as 15.
-    False: re.compile(
-        rf"[+-]?(\d+|\d{{1,3}}([,{SPACES}])\d{{3}}(\2\d{{3}})*)(\.\d+)?(e[+-]?\d{{1,2}})?", re.I | re.A
-    ),
-    True: re.compile(
-        rf"[+-]?(\d+|\d{{1,3}}([.{SPACES}])\d{{3}}(\2\d{{3}})*)(,\d+)?(e[+-]?\d{{1,2}})?", re.I | re.A
-    ),
+    False: re.compile(rf"[+-]?(\d+|\d{{1,3}}([,{SPACES}])\d{{3}}(\2\d{{3}})*)(\.\d+)?(e[+-]?\d{{1,2}})?", re.I | re.A),
+    True: re.compile(rf"[+-]?(\d+|\d{{1,3}}([.{SPACES}])\d{{3}}(\2\d{{3}})*)(,\d+)?(e[+-]?\d{{1,2}})?", re.I | re.A),
 }
 NOTHING = {"", "-", "–", "—", "n/a", "na", "n/k", "nk", "none", "null", "unknown", "not stated", "?", "..."}
 
@@ -129,9 +126,7 @@ VAGUE = re.compile(
     re.I,
 )
 ABOUT = r"(?:about|around|approximately|approx\.?|circa|ca\.?|c\.|roughly|some|~|≈)\s*"
-BELOW = (
-    r"(?:up to|almost|nearly|at most|max\.?|maximum|less than|fewer than|under|below|not more than|≤|<=?)\s*"
-)
+BELOW = r"(?:up to|almost|nearly|at most|max\.?|maximum|less than|fewer than|under|below|not more than|≤|<=?)\s*"
 ABOVE = r"(?:at least|min\.?|minimum|more than|over|above|from|no less than|not less than|≥|>=?)\s*"
 
 
@@ -301,7 +296,7 @@ def read_instant(text: str, *, zone: ZoneInfo, order: DateOrder = "") -> Instant
     if day.precision != "day":
         raise Unclear("has a time of day but no day.")
     local = datetime.combine(day.first, _clock_time(clock))
-    precision = "second" if clock["second"] else "minute"
+    precision: Precision = "second" if clock["second"] else "minute"
     if offset := clock["offset"]:
         at = local.replace(tzinfo=_offset(offset)).astimezone(UTC)
         return Instant(at, at, precision)
@@ -309,9 +304,7 @@ def read_instant(text: str, *, zone: ZoneInfo, order: DateOrder = "") -> Instant
     if early.astimezone(zone).replace(tzinfo=None) != local:
         raise Unclear(f"is a time that did not exist in {zone.key}: the clocks were put forward.")
     if early != late:
-        return Instant(
-            early, late, precision, f"This time came twice in {zone.key}: the clocks were put back."
-        )
+        return Instant(early, late, precision, f"This time came twice in {zone.key}: the clocks were put back.")
     return Instant(early, early, precision)
 
 

@@ -92,9 +92,7 @@ def _time_zones() -> set[str]:
 
 
 def _is_text_to_text(thing: object) -> bool:
-    return isinstance(thing, dict) and all(
-        isinstance(k, str) and isinstance(v, str) for k, v in thing.items()
-    )
+    return isinstance(thing, dict) and all(isinstance(k, str) and isinstance(v, str) for k, v in thing.items())
 
 
 @dataclass(frozen=True)
@@ -156,9 +154,7 @@ def _tag(text: str) -> frozenset[str]:
 def faults(mapping: Mapping, header: Sequence[str], fields: Sequence[Field]) -> list[str]:
     """Return what keeps the mapping from being used on a file with this header, as sentences."""
     known = {each.name: each for each in fields}
-    found = [
-        f"The file has no column called {column!r}." for column in mapping.columns if column not in header
-    ]
+    found = [f"The file has no column called {column!r}." for column in mapping.columns if column not in header]
     named = [*mapping.columns.values(), *mapping.constants, *mapping.words]
     found += [f"There is no field called {name!r}." for name in dict.fromkeys(named) if name not in known]
     taken = list(mapping.columns.values())

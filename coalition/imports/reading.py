@@ -12,6 +12,7 @@ Standard output gets one JSON object: the summary, or ``{"refused": sentence}``.
 
 import codecs
 import csv
+import errno
 import json
 import math
 import os
@@ -20,6 +21,7 @@ import resource
 import signal
 import sys
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import date, datetime, time, timedelta
@@ -27,6 +29,7 @@ from io import StringIO
 from itertools import accumulate, chain, islice
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import pyarrow as pa
@@ -52,7 +55,7 @@ C1 = re.compile(rb"\xc2[\x80-\x9f]")
 CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x{9f}]"
 
 
-class Refused(Exception):  # noqa: N818
+class Refused(Exception):
     """The file cannot be read; the text is a sentence for the person who sent it."""
 
 
@@ -107,7 +110,11 @@ def read(path: Path, table: Path, limits: SimpleNamespace, wanted: SimpleNamespa
     start = decoded_head(head, encoding)
     if MARKUP.match(start):
         raise Refused("This is a web page or XML document, not a table. Save the table as CSV or .xlsx.")
-    found = {"encoding": "utf-8" if encoding == "mixed" else encoding, "encoding_sure": sure, "warnings": []}
+    found: dict[str, Any] = {
+        "encoding": "utf-8" if encoding == "mixed" else encoding,
+        "encoding_sure": sure,
+        "warnings": [],
+    }
     if sure == "guessed":
         found["warnings"].append(
             f"The encoding is not stated in the file; {encoding} was guessed. Look at names with accents."
@@ -235,7 +242,12 @@ class AsUTF8:
         self.file.close()
 
 
-codecs.register_error("unreadable-byte", lambda error: (UNREADABLE_BYTE, error.end))
+def mark_unreadable(error: UnicodeError) -> tuple[str, int]:
+    """Decode what is not UTF-8 as a mark, and go on after it."""
+    return UNREADABLE_BYTE, error.end  # type: ignore[attr-defined]
+
+
+codecs.register_error("unreadable-byte", mark_unreadable)
 
 
 # --- The table that comes out ---------------------------------------------------------------------
@@ -258,9 +270,7 @@ class Table:
         problems = {**self.found_in(numbers, columns), **problems}
         if self.mixed:
             columns = [pc.replace_substring(column, UNREADABLE_BYTE, "\ufffd") for column in columns]
-        reasons = pa.array(
-            [problems.get(n) for n in numbers] if problems else [None] * len(numbers), pa.string()
-        )
+        reasons = pa.array([problems.get(n) for n in numbers] if problems else [None] * len(numbers), pa.string())
         batch = pa.record_batch([pa.array(numbers, pa.int32()), reasons, *columns], schema=self.schema)
         filled = pc.binary_length(columns[0])
         for column in columns[1:]:
@@ -364,6 +374,8 @@ def header_place(rows: list[list[str]], wanted: int | None, warnings: list[str])
     if wanted is not None:
         if wanted > len(rows):
             raise Refused(f"The header should be in row {wanted}, but the file does not go that far.")
+        if wanted and not any(rows[wanted - 1]):
+            raise Refused(f"The header should be in row {wanted}, but that row is empty.")
         return wanted
     filled = [sum(1 for cell in row if cell.strip()) for row in rows[:20]]
     if not max(filled, default=0):
@@ -436,9 +448,7 @@ class WrongWidth:
             self.numbers -= {n for n in taken if n < numbers[-1]}
         return numbers
 
-    def put_back(
-        self, block: Block, *, upto: float, skip: int
-    ) -> tuple[list[int], list[pa.Array], dict[int, str]]:
+    def put_back(self, block: Block, *, upto: float, skip: int) -> tuple[list[int], list[pa.Array], dict[int, str]]:
         """Return the block with the wrong rows up to a number among the good ones, and their problems."""
         numbers, columns = block
         problems: dict[int, str] = {}
@@ -477,9 +487,7 @@ def read_csv(
         wanted.delimiter = separator[1]
         wanted.header_row = 2 if wanted.header_row is None else wanted.header_row
     if wanted.delimiter not in (None, *DELIMITERS):
-        raise Refused(
-            f"Columns can be divided by {', '.join(DELIMITERS.values())}, not by {wanted.delimiter[:10]!r}."
-        )
+        raise Refused(f"Columns can be divided by {', '.join(DELIMITERS.values())}, not by {wanted.delimiter[:10]!r}.")
     whole = path.stat().st_size <= HEAD
     if not whole and "\n" not in start and "\r" not in start:
         raise Refused(f"The first line is longer than {HEAD // 1024} kB, so this is not a table.")
@@ -537,9 +545,7 @@ def read_csv(
             ) from None
         if wrong.count >= BAD_ROWS:
             first = ", ".join(map(str, wrong.first))
-            raise Refused(
-                f"{BAD_ROWS:,} rows do not have the header's {len(header)} cells (first: {first})."
-            ) from None
+            raise Refused(f"{BAD_ROWS:,} rows do not have the header's {len(header)} cells (first: {first}).") from None
         raise Refused(f"The file could not be read as a table ({str(error)[:200]}).") from None
     return {
         "kind": "csv",
@@ -555,6 +561,17 @@ def read_csv(
 # --- Workbooks ------------------------------------------------------------------------------------
 
 CELL = re.compile(rb'<(?:\w{1,20}:)?c\b[^<>]*?\br="([A-Z]{1,3})([0-9]{1,7})"([^<>]*)>')
+
+
+DAMAGED = (  # what zipfile and calamine raise
+    calamine.CalamineError,
+    zipfile.BadZipFile,
+    zlib.error,
+    ET.ParseError,
+    EOFError,
+    OSError,
+    NotImplementedError,
+)
 
 
 def unpacked_parts(
@@ -575,9 +592,7 @@ def unpacked_parts(
         names = {member.filename for member in members}
         if "xl/workbook.xml" not in names:
             if "mimetype" in names or any(name.startswith("word/") for name in names):
-                raise Refused(
-                    "This is an office document, but not an .xlsx workbook. Save the table as .xlsx or CSV."
-                )
+                raise Refused("This is an office document, but not an .xlsx workbook. Save the table as .xlsx or CSV.")
             if "xl/workbook.bin" in names:
                 raise Refused("This is a binary workbook (.xlsb). Save the table as .xlsx or CSV.")
             raise Refused("This is a zip archive without a workbook in it. Unpack it and send the table.")
@@ -593,7 +608,7 @@ def unpacked_parts(
             tail = b""
             declared, before = member.file_size, total
             # zipfile stops at the declared size; a parser may not. So it is told to go on to the end.
-            member.file_size, member.CRC = 1 << 50, None
+            member.file_size, member.CRC = 1 << 50, None  # type: ignore[assignment]
             with archive.open(member) as part:
                 while data := part.read(CHUNK):
                     total += len(data)
@@ -607,9 +622,7 @@ def unpacked_parts(
                         data = tail + data
                         cells = CELL.findall(data)
                         last_row = max([last_row, *map(int, {row for _, row, _ in cells})])
-                        last_column = max(
-                            [last_column, *map(column_number, {column for column, _, _ in cells})]
-                        )
+                        last_column = max([last_column, *map(column_number, {column for column, _, _ in cells})])
                         errors += [int(row) for _, row, rest in cells if b't="e"' in rest]
                         tail = data[data.rfind(b"<") :][-4096:]
             if total - before != declared:
@@ -670,13 +683,7 @@ def read_workbook(path: Path, table: Path, limits: SimpleNamespace, wanted: Simp
         head = [row for _, row in zip(range(50), rows, strict=False)]
     except calamine.PasswordError:
         raise Refused("This workbook is protected with a password. Save it without one.") from None
-    except (
-        calamine.CalamineError,
-        zipfile.BadZipFile,
-        EOFError,
-        ET.ParseError,
-        NotImplementedError,
-    ) as error:
+    except DAMAGED as error:
         raise Refused(f"The workbook is damaged ({str(error)[:200]}).") from None
     if not head:
         raise Refused(f"The sheet {selected!r} is empty.")
@@ -759,11 +766,7 @@ def compact(value: object) -> str:
     if isinstance(value, list):
         return "[" + ",".join(map(compact, value)) + "]"
     if isinstance(value, dict):
-        return (
-            "{"
-            + ",".join(f"{json.dumps(k, ensure_ascii=False)}:{compact(v)}" for k, v in value.items())
-            + "}"
-        )
+        return "{" + ",".join(f"{json.dumps(k, ensure_ascii=False)}:{compact(v)}" for k, v in value.items()) + "}"
     return json.dumps(value, ensure_ascii=False)
 
 
@@ -790,9 +793,7 @@ def read_geojson(path: Path, table: Path, limits: SimpleNamespace, encoding: str
     features = features_of(document)
     crs = compact(document.get("crs"))
     if document.get("crs") and not re.search(r"CRS84|4326", crs):
-        raise Refused(
-            "The coordinates are not longitude and latitude (WGS 84). Export the file in EPSG:4326."
-        )
+        raise Refused("The coordinates are not longitude and latitude (WGS 84). Export the file in EPSG:4326.")
     properties: dict[str, None] = {}
     for feature in features:
         properties.update(dict.fromkeys(feature.get("properties") or {}))
@@ -824,11 +825,9 @@ def read_geojson(path: Path, table: Path, limits: SimpleNamespace, encoding: str
     }
 
 
-def features_of(document: object) -> list[dict]:
+def features_of(document: Any) -> list[dict]:
     kind = document.get("type") if isinstance(document, dict) else None
-    features = (
-        document.get("features") if kind == "FeatureCollection" else [document] if kind == "Feature" else None
-    )
+    features = document.get("features") if kind == "FeatureCollection" else [document] if kind == "Feature" else None
     if kind == "Topology":
         raise Refused("This is TopoJSON. Export the file as GeoJSON.")
     if not isinstance(features, list):
@@ -850,6 +849,9 @@ def point_of(geometry: object) -> tuple[str, str]:
     return "", ""
 
 
+UNKNOWN = "The file is damaged, or of a kind that is not read here."
+
+
 def main(arguments: list[str]) -> None:
     path, table, options = arguments
     asked = json.loads(options, object_hook=lambda fields: SimpleNamespace(**fields))
@@ -859,16 +861,10 @@ def main(arguments: list[str]) -> None:
     except Refused as refused:
         answer = {"refused": str(refused)}
     except (MemoryError, pa.ArrowMemoryError):
-        answer = {
-            "refused": f"Reading the file needs more than {asked.limits.memory_mb} MB of memory. Split it."
-        }
-    except OSError as error:
-        answer = {
-            "refused": "There is not enough room to unpack the file. Split it.",
-            "detail": str(error)[:2000],
-        }
+        answer = {"refused": f"Reading the file needs more than {asked.limits.memory_mb} MB of memory. Split it."}
     except BaseException as error:  # a panic in a native parser is no Exception
-        sentence = "The file is damaged, or of a kind that is not read here."
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+        sentence = "There is not enough room to unpack the file. Split it." if full else UNKNOWN
         answer = {"refused": sentence, "detail": f"{type(error).__name__}: {error}"[:2000]}
     json.dump(answer, sys.stdout)
     sys.stdout.flush()

@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -26,7 +27,7 @@ ROW, PROBLEM = "source row", "source problem"  # as in reading.py, which cannot 
 ANSWER_BYTES = 8 * 1024 * 1024
 
 
-class Unreadable(Exception):  # noqa: N818 — it is a fact about the file, not a fault of ours
+class Unreadable(Exception):
     """The file cannot be read as a table. The text is one or two sentences that say why and what to do."""
 
 
@@ -112,16 +113,14 @@ def parse(
     """
     limits = limits or Limits()
     if (size := path.stat().st_size) > limits.file_mb * 1024 * 1024:
-        raise Unreadable(
-            f"The file has {size / 1024**2:,.0f} MB; at most {limits.file_mb:,} MB are read. Split it."
-        )
+        raise Unreadable(f"The file has {size / 1024**2:,.0f} MB; at most {limits.file_mb:,} MB are read. Split it.")
     wanted = {"encoding": encoding, "delimiter": delimiter, "sheet": sheet, "header_row": header_row}
     try:
         answer = _answer_of_child(path, table, limits, wanted)
         if "refused" in answer:
             log.info("File refused: %s %s", answer["refused"], answer.get("detail", ""))
             raise Unreadable(answer["refused"])
-        facts = {name: _frozen(value) for name, value in answer.items()}
+        facts: dict[str, Any] = {name: _frozen(value) for name, value in answer.items()}
         return ParsedFile(table=table, **facts)
     except BaseException:
         table.unlink(missing_ok=True)
