@@ -8,6 +8,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
+from django.urls import reverse
 
 from coalition.access import Tier, seen_by
 from coalition.bookkeeping import HIDDEN, Record, marks_stale
@@ -80,6 +81,9 @@ class Capability(Record):
     def __str__(self):
         return self.name
 
+    def get_absolute_url(self) -> str:
+        return reverse("capabilities:detail", args=[self.code])
+
 
 @pghistory.track()
 class Requirement(Record):
@@ -127,6 +131,9 @@ class Requirement(Record):
     def __str__(self):
         place = self.sector.code if self.sector else "anywhere"
         return f"R{self.pk} {self.capability} · {self.title or place}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("requirements:detail", args=[self.pk])
 
 
 class PledgeQuerySet(models.QuerySet):
@@ -276,6 +283,9 @@ class Pledge(Record):
 
     def __str__(self):
         return f"P{self.pk} {self.nation_id}: {self.what}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("pledges:detail", args=[self.pk])
 
 
 class OfPledgeQuerySet(models.QuerySet):
