@@ -1,9 +1,9 @@
 """Long work done for somebody: it survives its worker, shows its progress, and is done once.
 
 The ``Job`` row is the truth; Celery only carries its id. A worker counts its attempt and commits that before it begins.
-While it works, a thread of its own writes a heartbeat and the progress through a connection of its own, so that both are
-seen although the work itself stands in one long transaction. A job whose heart has stopped is given to another worker,
-three times at most. A handler may so be called again after it had committed: it asks its own rows first.
+While it works, a thread beside it writes a heartbeat and the progress through its own connection, so both are seen
+although the work itself stands in one long transaction. A job whose heart has stopped is given to another worker, three
+times at most. A handler may so be called again after it had committed: it asks its own rows first.
 
 A handler is a function of a ``Work`` that returns a JSON object, registered where the app's tasks are imported::
 

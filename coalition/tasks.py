@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from coalition import housekeeping, jobs, stale
+from coalition import health, housekeeping, jobs, stale
 
 
 @shared_task(name="coalition.sweep")
@@ -27,3 +27,9 @@ def take_up_jobs() -> None:
 def clean_up() -> None:
     """Throw away what is kept for a while only."""
     housekeeping.clean_up()
+
+
+@shared_task(name="coalition.report_for_duty")
+def report_for_duty() -> None:
+    """Note that a worker is at work; beat asks every five seconds."""
+    health.worker_was_here()
