@@ -165,7 +165,7 @@ def product_parts(data_dir: Path, base_dir: Path, port: int) -> list[Part]:
 
     return [
         part("worker", *celery, "worker", "--concurrency=2", "--without-gossip", "--without-mingle",
-             f"--hostname=worker-{port}@%h", "--loglevel=INFO", dies_by=signal.SIGQUIT),
+             f"--hostname=worker-{port}@%h", "--loglevel=INFO", dies_by=signal.SIGKILL),
         part("beat", *celery, "beat", f"--schedule={data_dir / 'beat-schedule'}", "--pidfile=", "--loglevel=INFO",
              patience_s=2.0),
         part("web", "-m", "gunicorn", "coalition.wsgi", f"--bind=127.0.0.1:{port}",
