@@ -18,12 +18,12 @@ from operator import attrgetter
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.db.models import Count, DateField, F, Func, IntegerField, JSONField, Min, Q, QuerySet, Value
-from django.db.models.functions import Cast
+from django.db.models import Count, DateField, Expression, F, Func, IntegerField, JSONField, Min, Q, QuerySet, Value
+from django.db.models.functions import Cast, Greatest
 from django.utils import timezone
 
 from coalition import stale
-from coalition.access import SYSTEM, Tier, acting_as
+from coalition.access import SYSTEM, Tier, acting_as, actor_of
 from coalition.models import Nation, Operation, Sector
 from pledges import counting
 from pledges.counting import BLOCKED, FIRM, LEVELS, ZERO, CapabilityCount, LineCount
@@ -550,6 +550,24 @@ def requirement_lines(
     return sorted(lines, key=_worst_first)
 
 
+def lines_on_their_days(
+    operation: Operation, lines: Iterable[Requirement], *, user, threshold: str = FIRM
+) -> dict[int, LineAnswer]:
+    """Return the answer of each line as the user's tier sees it, on the first day from today that it is needed.
+
+    By requirement id; lines that are over are answered on today, lines not yet computed are missing. One query.
+    """
+    day = Greatest(Cast(Value(operation.today()), DateField()), F("requirement__needed_from"))
+    stored = _with_answer(
+        ReadinessLine.objects.filter(operation=operation, requirement__in=[line.pk for line in lines]), day
+    ).filter(tier=actor_of(user).tier)
+    found = (
+        LineAnswer(threshold, _read(LineCount, answer), _others(LineCount, answer), *line)
+        for answer, *line in stored.values_list("answer", *_LINE)
+    )
+    return {line.requirement_id: line for line in found}
+
+
 def capability_detail(
     operation: Operation, capability: Capability, *, on: date, tier: int, threshold: str = FIRM
 ) -> CapabilityDetail | None:
@@ -644,18 +662,17 @@ _LINE = (
 
 
 def _stored_on(operation: Operation, on: date, tier: int) -> QuerySet[ReadinessLine]:
-    """Return the stored rows with ``answer``, the object of the stretch that holds the day."""
+    """Return the stored rows of a tier with ``answer``, the object of the stretch that holds the day."""
     _refuse_the_past(operation, on)
-    day = Cast(Value(on), DateField())
-    place = Func(day, F("starts"), function="width_bucket", output_field=IntegerField())
-    answer = Func(
-        F("answers"), place - Value(1), template="(%(expressions)s)", arg_joiner=" -> ", output_field=JSONField()
+    return _with_answer(
+        ReadinessLine.objects.filter(operation=operation, tier=tier, starts__0__lte=on), Cast(Value(on), DateField())
     )
-    return (
-        ReadinessLine.objects.filter(operation=operation, tier=tier, starts__0__lte=on)
-        .annotate(answer=answer)
-        .order_by()
-    )
+
+
+def _with_answer(stored: QuerySet[ReadinessLine], day: Expression) -> QuerySet[ReadinessLine]:
+    place = Func(day, F("starts"), function="width_bucket", output_field=IntegerField()) - Value(1)
+    answer = Func(F("answers"), place, template="(%(expressions)s)", arg_joiner=" -> ", output_field=JSONField())
+    return stored.annotate(answer=answer).order_by()
 
 
 def _refuse_the_past(operation: Operation, on: date) -> None:

@@ -15,7 +15,7 @@ from pledges import allocating, readiness, requiring
 from pledges.filters import RequirementFilter
 from pledges.forms import RequirementForm
 from pledges.models import Allocation, Capability, Pledge, Requirement
-from pledges.views.complaints import show
+from pledges.views.complaints import sentences, show
 
 SORTS = {
     "capability": "capability__name",
@@ -92,7 +92,7 @@ def new_requirement(request: HttpRequest) -> HttpResponse:
     form = RequirementForm(request.POST or None, operation=operation)
     if request.method == "POST" and form.is_valid():
         try:
-            line = requiring.create(form.draft(), by=request.user)
+            line = requiring.require(form.draft(), by=request.user)
         except ValidationError as error:
             show(form, error)
         else:
@@ -119,7 +119,7 @@ def edit_requirement(request: HttpRequest, requirement_id: int) -> HttpResponse:
         except editing.VersionStale:
             status = 412
             form.add_error(None, "Somebody changed this line in the meantime. Open it again to see how it stands now.")
-        except (ValidationError, allocating.OverAllocated) as error:
+        except (ValidationError, editing.Refused) as error:
             show(form, error)
         else:
             messages.success(request, f"{line} is saved.")
@@ -141,8 +141,8 @@ def delete_requirement(request: HttpRequest, requirement_id: int) -> HttpRespons
     if request.method == "POST":
         try:
             requiring.delete(line.pk, by=request.user, based_on=editing.version_asked(request))
-        except (ValidationError, editing.VersionStale) as error:
-            messages.error(request, "; ".join(getattr(error, "messages", [str(error)])))
+        except (ValidationError, editing.Refused) as error:
+            messages.error(request, sentences(error))
             return redirect(line.get_absolute_url())
         messages.success(request, f"R{line.pk} is out of the plan. Its history is kept.")
         return redirect("requirements:list")
@@ -187,11 +187,11 @@ def allocations(request: HttpRequest) -> HttpResponse:
 def accept(request: HttpRequest, requirement_id: int, pledge_id: int) -> HttpResponse:
     """Accept what a pledge proposes for this line: as much as is free and still needed."""
     line = get_object_or_404(_lines_seen_by(request), pk=requirement_id)
-    pledge = get_object_or_404(Pledge.objects.visible_to(request.user), pk=pledge_id)
+    pledge = get_object_or_404(Pledge.objects.visible_to(request.user).filter(requirement=line), pk=pledge_id)
     try:
-        allocation = allocating.accept(pledge.pk, line.pk, by=request.user)
-    except (allocating.OverAllocated, ValidationError) as error:
-        messages.error(request, "; ".join(getattr(error, "messages", [str(error)])))
+        allocation = allocating.accept(pledge.pk, by=request.user)
+    except (ValidationError, editing.Refused) as error:
+        messages.error(request, sentences(error))
     else:
         messages.success(request, f"{allocation.quantity} {line.capability.unit} of P{pledge.pk} allocated.")
     return redirect(line.get_absolute_url())
@@ -206,8 +206,8 @@ def release(request: HttpRequest, allocation_id: int) -> HttpResponse:
     )
     try:
         allocating.release(allocation.pk, by=request.user, based_on=editing.version_asked(request))
-    except (ValidationError, editing.VersionStale) as error:
-        messages.error(request, "; ".join(getattr(error, "messages", [str(error)])))
+    except (ValidationError, editing.Refused) as error:
+        messages.error(request, sentences(error))
     else:
         messages.success(request, "Taken back: it stands in the free pool again.")
     back = request.POST.get("next", "")
