@@ -1,4 +1,4 @@
-"""What pledges hang on, and how likely it is: conditions are shared, so one change moves many pledges. Kept by planners."""
+"""What pledges hang on, and how likely it is. Conditions are shared: one change moves many pledges. Kept by planners."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -231,9 +231,7 @@ def test_a_change_needs_the_version_it_was_based_on(officer):
 def test_conditions_and_caveats_are_replaced_as_sets_and_raise_the_version(officer):
     with acting_as(SYSTEM):
         one, two = a_condition("One"), a_condition("Two")
-    pledge = declaring.declare(
-        draft(conditions=[one], caveats=[{"kind": "task", "text": "No policing"}]), by=officer
-    )
+    pledge = declaring.declare(draft(conditions=[one], caveats=[{"kind": "task", "text": "No policing"}]), by=officer)
     changed = declaring.revise(pledge.pk, {"conditions": [two]}, by=officer, based_on=pledge.version)
     assert changed.version > pledge.version
     again = declaring.revise(
