@@ -1,4 +1,4 @@
-"""Readiness over time as an SVG: levels stacked, the need as a step line. Made on the server: it prints, needs no script."""
+"""Readiness over time as an SVG: levels stacked, the need as a step line. Made on the server, so it prints."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -20,7 +20,7 @@ from pledges.models import Capability, Pledge, Requirement
 class Question:
     """What a dashboard is asked, read from its address: day, tier, threshold, category, sector. Wrong values are 404.
 
-    ``day`` defaults to today, or to the operation's start day with ``?on=start``; a tier above the viewer's is not found.
+    ``day`` defaults to today; ``?on=start`` is the operation's start day. A tier above the viewer's is not found.
     """
 
     def __init__(self, request: HttpRequest, operation: Operation):
@@ -118,7 +118,7 @@ def matrix(request: HttpRequest) -> HttpResponse:
 
 
 def own_stricter(request: HttpRequest, operation: Operation, tier: int) -> int:
-    """Return how many pledges of the viewer's own nation are stricter than the tier shown: seen, but not in its sums."""
+    """Return how many pledges of the viewer's own nation are stricter than the tier shown: seen, not in its sums."""
     nation = actor_of(request.user).nation
     if not nation:
         return 0
