@@ -6,6 +6,7 @@ Creates may carry an ``Idempotency-Key`` (or the form field ``idempotency_key``)
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -204,8 +205,10 @@ def check(thing: models.Model, *, unique: bool = True) -> None:
     for field in fields:
         if field.is_relation and not field.null and getattr(thing, field.attname) is None:
             problems.setdefault(field.name, ["This field is required."])
-        day = getattr(thing, field.attname)
-        if type(day) is date and not FIRST_DAY <= day <= LAST_DAY:
+        value = getattr(thing, field.attname)
+        if isinstance(value, float) and not math.isfinite(value):
+            problems.setdefault(field.name, ["Enter a number."])
+        if type(value) is date and not FIRST_DAY <= value <= LAST_DAY:
             problems.setdefault(field.name, [f"Days lie between {FIRST_DAY} and {LAST_DAY}."])
     for first, last in _windows(thing):
         if not {first, last} & set(problems):

@@ -287,7 +287,7 @@ def move(old: Pledge, new: Pledge, *, by) -> Moved:
 
 
 def misfits_of(line: Requirement) -> dict[str, str]:
-    """Return why a line as it stands in memory does not fit its allocations: field name to sentence; empty when it does.
+    """Return why a line as it stands in memory does not fit its allocations: field to sentence; empty when it does.
 
     Its row and the rows of its pledges must be locked, and the one who acts must see all of them. Pledges that left the
     ladder hold no line back.
