@@ -161,6 +161,13 @@ class PledgeQuerySet(models.QuerySet):
             has_open=standing.hangs_on(Condition.State.OPEN), has_failed=standing.hangs_on(Condition.State.FAILED)
         ).annotate(level=standing.level(), stands_from=standing.stands_from(now), stands_until=standing.stands_until())
 
+    def overdue_for_confirmation(self, today: date | None = None):
+        """Keep what is on the ladder and was not said to be true for longer than its operation asks for."""
+        unconfirmed = standing.days_unconfirmed(standing.today_of_operation(today))
+        return self.filter(
+            status__in=Pledge.ON_LADDER, superseded_by=None, operation__confirm_every_days__lt=unconfirmed
+        )
+
     def within_window(self, day: date):
         """Keep pledges whose days hold this one, blocked ones too. Needs ``with_standing``."""
         return self.filter(Q(stands_until__isnull=True) | Q(stands_until__gte=day), stands_from__lte=day)
