@@ -13,7 +13,7 @@ from django.db.models.functions import Now
 from django.urls import reverse
 
 from coalition.access import Tier, seen_by
-from coalition.bookkeeping import HIDDEN, Record, marks_stale
+from coalition.bookkeeping import BUMP, HIDDEN, Record, marks_stale
 from coalition.models import (
     Condition,
     ImportBatch,
@@ -413,6 +413,7 @@ class Caveat(Record):
 
     class Meta(Record.Meta):
         ordering = ["id"]
+        triggers = [BUMP]  # no tombstone: it has no tier of its own, so one would tell everybody of a hidden pledge
 
     def __str__(self):
         return self.text
