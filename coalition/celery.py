@@ -11,5 +11,5 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 app.conf.beat_schedule = {
     # Expires before the next one, so that a worker that was away does not answer a hundred times.
-    "report-for-duty": {"task": "coalition.tasks.report_for_duty", "schedule": 10.0, "options": {"expires": 10}},
+    "report-for-duty": {"task": "coalition.tasks.report_for_duty", "schedule": 5.0, "options": {"expires": 5}},
 }

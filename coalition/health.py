@@ -16,7 +16,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
 WORKER_SEEN = "worker-seen"
-WORKER_SILENT_AFTER_S = 60  # beat asks every ten seconds
+WORKER_SILENT_AFTER_S = 60  # beat asks every five seconds
 
 
 class HealthMiddleware:

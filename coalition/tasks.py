@@ -7,5 +7,5 @@ from coalition import health
 
 @shared_task
 def report_for_duty() -> None:
-    """Note that a worker is at work; beat asks every ten seconds."""
+    """Note that a worker is at work; beat asks every five seconds."""
     health.worker_was_here()

@@ -169,3 +169,15 @@ def flag_url(code: object) -> str:
     """Return the address of a nation's flag by its alpha-2 code, or "" where no flag is shipped."""
     code = str(code or "").lower()
     return static(f"vendor/flags/{code}.svg") if code.isalpha() and _has_flag(code) else ""
+
+
+@register.filter
+def at(answers: dict | None, key: object) -> object:
+    """Return what a dictionary holds under a key, or None."""
+    return (answers or {}).get(key)
+
+
+@register.filter
+def of_all(total: int | None) -> str:
+    """Write what a number is a part of: ``of 64``."""
+    return f"of {quantity(total or 0)}"
