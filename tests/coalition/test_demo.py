@@ -85,8 +85,9 @@ def test_a_later_statement_on_the_same_thing_supersedes_the_earlier(demo):
     assert all(pledge.stated_on < pledge.superseded_by.stated_on for pledge in pairs)
 
 
-def test_nations_that_declined_pledge_nothing(demo):
+def test_nations_pledge_nothing_that_they_declined(demo):
     assert not Pledge.objects.filter(nation__standing="declined").exists()
+    assert not Pledge.objects.filter(nation="PL", capability__category="troops").exists()
 
 
 def test_no_pledge_is_allocated_beyond_itself_on_any_day(demo):
