@@ -12,6 +12,7 @@ from pathlib import Path
 from coalition.access import Tier
 from coalition.models import Condition, Operation, Sector, User
 from coalition.vocabulary import rows
+from pledges.ladder import LAPSE, LOG, STEPS
 from pledges.models import Allocation, Capability, Caveat, Pledge, PledgeCondition, PledgeStep, Requirement
 
 HERE = Path(__file__).parent
@@ -30,16 +31,7 @@ STEPS_TO = {  # which steps of ``pledges.ladder`` led to a status, after the ple
     Status.IN_PLACE: ("commit", "verify", "deploy", "arrive"),
     Status.ENDED: ("commit", "verify", "deploy", "arrive", "end"),
     Status.WITHDRAWN: ("withdraw",),
-    Status.LAPSED: ("lapse",),
-}
-LEADS_TO = {
-    "commit": Status.COMMITTED,
-    "verify": Status.READY,
-    "deploy": Status.DEPLOYING,
-    "arrive": Status.IN_PLACE,
-    "end": Status.ENDED,
-    "withdraw": Status.WITHDRAWN,
-    "lapse": Status.LAPSED,
+    Status.LAPSED: (LAPSE,),
 }
 
 
@@ -188,23 +180,24 @@ def _history(pledge: Pledge, reason: str, *, verifier: User) -> Iterable[PledgeS
     """Yield the steps that led to the pledge's status, from the day it was logged on."""
     entry = Status.SIGNALLED if pledge.status == Status.SIGNALLED else Status.OFFERED
     yield PledgeStep(
-        pledge=pledge, user=pledge.created_by, kind="log", to_status=entry, moved_at=_at(pledge.created_at.date())
+        pledge=pledge, user=pledge.created_by, kind=LOG, to_status=entry, moved_at=_at(pledge.created_at.date())
     )
     status = entry
     ordered_on = None
     for kind in STEPS_TO[pledge.status]:
+        to = Status.LAPSED if kind == LAPSE else STEPS[kind].to
         before = {"status": status, "ordered_on": ordered_on, "last_confirmed_on": str(pledge.stated_on)}
         yield PledgeStep(
             pledge=pledge,
-            user={"verify": verifier, "lapse": None}.get(kind, pledge.created_by),
+            user={"verify": verifier, LAPSE: None}.get(kind, pledge.created_by),
             kind=kind,
             from_status=status,
-            to_status=LEADS_TO[kind],
+            to_status=to,
             reason="Papers seen, and the unit's state asked for by telephone." if kind == "verify" else reason,
             before=before,
             moved_at=_at(_day_of_step(pledge, kind)),
         )
-        status = LEADS_TO[kind]
+        status = to
         if kind == "deploy":
             ordered_on = str(pledge.ordered_on)
 
@@ -220,7 +213,7 @@ def _day_of_step(pledge: Pledge, kind: str) -> date:
         "arrive": pledge.available_from,
         "end": pledge.available_until,
         "withdraw": pledge.last_confirmed_on,
-        "lapse": pledge.available_until and pledge.available_until + timedelta(days=1),
+        LAPSE: pledge.available_until and pledge.available_until + timedelta(days=1),
     }[kind]
 
 

@@ -17,6 +17,7 @@ from coalition.access import SYSTEM, acting_as
 from coalition.demo.world import OPERATION
 from coalition.models import Condition, Nation, Operation, Sector, Stale
 from pledges.demo.plan import STATEMENTS
+from pledges.ladder import LAPSE, STEPS
 from pledges.models import Allocation, Capability, Pledge, PledgeCondition, PledgeStep, Requirement
 
 UKRAINE = box(22.1, 44.3, 40.3, 52.4)  # west, south, east, north in degrees
@@ -147,7 +148,7 @@ def test_a_nations_own_decision_gates_only_its_own_pledges(demo):
     assert not PledgeCondition.objects.exclude(condition__nation=None).exclude(condition__nation=F("pledge__nation"))
 
 
-def test_history_leads_to_the_status_with_four_eyes(demo):
+def test_history_climbs_the_ladder_to_the_status_with_four_eyes(demo):
     steps = defaultdict(list)
     for step in PledgeStep.objects.order_by("moved_at", "id"):
         steps[step.pledge_id].append(step)
@@ -156,6 +157,10 @@ def test_history_leads_to_the_status_with_four_eyes(demo):
         assert path[0].kind == "log"
         assert path[-1].to_status == pledge.status
         assert all(a.to_status == b.from_status for a, b in pairwise(path)), pledge.external_id
+        moves = [step for step in path if step.kind in STEPS]
+        assert len(moves) == len(path) - 1 - (path[-1].kind == LAPSE)
+        assert all(move.from_status in STEPS[move.kind].origins for move in moves)
+        assert all(move.reason for move in moves if STEPS[move.kind].needs_reason)
         assert all(step.user_id != pledge.created_by_id for step in path if step.kind == "verify")
         assert (pledge.ordered_on is not None) == any(step.kind == "deploy" for step in path)
 
