@@ -1,6 +1,8 @@
 """What is needed and what is offered. Which rows count, and when, is asked of the querysets in sentences."""
 
+from collections.abc import Mapping
 from datetime import date
+from types import MappingProxyType
 
 import pghistory
 import pgtrigger
@@ -13,7 +15,7 @@ from django.db.models.functions import Now
 from django.urls import reverse
 
 from coalition.access import Tier, seen_by
-from coalition.bookkeeping import HIDDEN, Record, marks_stale
+from coalition.bookkeeping import BUMP, HIDDEN, Record, marks_stale
 from coalition.models import (
     Condition,
     ImportBatch,
@@ -149,8 +151,10 @@ class PledgeQuerySet(models.QuerySet):
         """Keep what stands in the aggregates of a tier: seen by it, and not superseded by anything it sees."""
         return self.filter(Q(superseded_tier__isnull=True) | Q(superseded_tier__gt=tier), tier__lte=tier)
 
-    def with_standing(self, today: date | None = None):
+    def with_standing(self, today: date | None = None, supposed: Mapping[int, str] = MappingProxyType({})):
         """Annotate what a pledge counts as, and when; ``today`` is each operation's own unless given.
+
+        ``supposed``: states of conditions, by id, to take in place of the stored ones (what if).
 
         ``level``: one of ``counting.LEVELS``, ``"blocked"``, or None off the ladder. ``stands_from``: the first day it
         can stand; None off the ladder. ``stands_until``: the last day; None open-ended. ``has_open``, ``has_failed``:
@@ -158,8 +162,20 @@ class PledgeQuerySet(models.QuerySet):
         """
         now = standing.today_of_operation(today)
         return self.annotate(
-            has_open=standing.hangs_on(Condition.State.OPEN), has_failed=standing.hangs_on(Condition.State.FAILED)
-        ).annotate(level=standing.level(), stands_from=standing.stands_from(now), stands_until=standing.stands_until())
+            has_open=standing.hangs_on(Condition.State.OPEN, supposed),
+            has_failed=standing.hangs_on(Condition.State.FAILED, supposed),
+        ).annotate(
+            level=standing.level(),
+            stands_from=standing.stands_from(now, supposed),
+            stands_until=standing.stands_until(),
+        )
+
+    def overdue_for_confirmation(self, today: date | None = None):
+        """Keep what is on the ladder and was not said to be true for longer than its operation asks for."""
+        unconfirmed = standing.days_unconfirmed(standing.today_of_operation(today))
+        return self.filter(
+            status__in=Pledge.ON_LADDER, superseded_by=None, operation__confirm_every_days__lt=unconfirmed
+        )
 
     def within_window(self, day: date):
         """Keep pledges whose days hold this one, blocked ones too. Needs ``with_standing``."""
@@ -406,6 +422,7 @@ class Caveat(Record):
 
     class Meta(Record.Meta):
         ordering = ["id"]
+        triggers = [BUMP]  # no tombstone: it has no tier of its own, so one would tell everybody of a hidden pledge
 
     def __str__(self):
         return self.text

@@ -4,6 +4,7 @@
 number and the list behind it cannot differ.
 """
 
+from collections.abc import Mapping
 from datetime import date
 
 from django.db.models import (
@@ -15,9 +16,11 @@ from django.db.models import (
     Expression,
     F,
     Func,
+    IntegerField,
     Max,
     OuterRef,
     Q,
+    QuerySet,
     Subquery,
     Value,
     When,
@@ -40,9 +43,16 @@ def today_of_operation(today: date | None) -> Expression:
     return Cast(Func(F("operation__time_zone"), now, function="timezone"), DateField())
 
 
-def hangs_on(state: str) -> Exists:
+def conditions_in(state: str, supposed: Mapping[int, str]) -> QuerySet[Condition]:
+    """Return the pledge's conditions in this state; ``supposed`` (id to state) goes before what is stored."""
+    there = Q(state=state) & ~Q(pk__in=list(supposed))
+    there |= Q(pk__in=[pk for pk, other in supposed.items() if other == state])
+    return Condition.objects.filter(there, pledges=OuterRef("pk"))
+
+
+def hangs_on(state: str, supposed: Mapping[int, str]) -> Exists:
     """Return whether one of the pledge's conditions is in this state."""
-    return Exists(Condition.objects.filter(pledges=OuterRef("pk"), state=state))
+    return Exists(conditions_in(state, supposed))
 
 
 def level() -> Case:
@@ -57,13 +67,13 @@ def level() -> Case:
     )
 
 
-def stands_from(today: Expression) -> Case:
+def stands_from(today: Expression, supposed: Mapping[int, str]) -> Case:
     """Return the first day a pledge can stand, NULL off the ladder. Source: METHOD, "First day a pledge can stand".
 
     Without an order the first day slides with today; what is in place without a first day stands today.
     """
     due = Subquery(
-        Condition.objects.filter(pledges=OuterRef("pk"), state=Condition.State.OPEN)
+        conditions_in(Condition.State.OPEN, supposed)
         .order_by()
         .values("pledges")
         .annotate(last=Max("due_on"))
@@ -96,6 +106,12 @@ def stands_until() -> Case:
     return Case(
         When(status__in=(*WAITING, "deploying", "in_place"), then=F("available_until")), output_field=DateField()
     )
+
+
+def days_unconfirmed(today: Expression) -> Func:
+    """Return the days since a pledge was last said to be true: confirmed, else stated, else logged."""
+    said = Coalesce(F("last_confirmed_on"), F("stated_on"), Cast(F("created_at"), DateField()))
+    return Func(today, said, template="(%(expressions)s)", arg_joiner=" - ", output_field=IntegerField())
 
 
 def _days_after(day: Expression, days: Expression) -> Func:

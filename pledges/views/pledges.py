@@ -2,7 +2,7 @@
 
 from django.contrib import messages
 from django.core.exceptions import ValidationError
-from django.db.models import Count, Prefetch, QuerySet
+from django.db.models import Count, Prefetch, QuerySet, prefetch_related_objects
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -111,9 +111,9 @@ def detail(request: HttpRequest, pledge_id: int) -> HttpResponse:
     pledge = _pledge_seen_by(request, pledge_id)
     user = request.user
     is_open = pledge.status in Pledge.ON_LADDER and pledge.superseded_by_id is None
-    steps = list(
-        PledgeStep.objects.visible_to(user).filter(pledge=pledge).select_related("user", "undone_by").order_by("-pk")
-    )
+    taken = PledgeStep.objects.visible_to(user).select_related("user").order_by("-pk")
+    prefetch_related_objects([pledge], Prefetch("steps", taken))
+    steps = list(pledge.steps.all())
     allocations = (
         Allocation.objects.visible_to(user)
         .filter(pledge=pledge)
@@ -338,9 +338,16 @@ def undo(request: HttpRequest, pledge_id: int) -> HttpResponse:
     """Take back the last step."""
     pledge = _pledge_seen_by(request, pledge_id)
     try:
-        ladder.undo(pledge.pk, by=request.user, based_on=editing.version_asked(request))
+        ladder.undo(
+            pledge.pk,
+            by=request.user,
+            reason=request.POST.get("reason", ""),
+            based_on=editing.version_asked(request),
+        )
     except ladder.WrongStep as error:
         messages.error(request, str(error))
+    except ValidationError as error:
+        messages.error(request, sentences(error))
     except editing.VersionStale:
         messages.error(request, "Somebody changed this pledge in the meantime. Look at it again before you go on.")
     else:
@@ -352,7 +359,7 @@ def undo(request: HttpRequest, pledge_id: int) -> HttpResponse:
 @for_members("confirm_pledge")
 def confirm(request: HttpRequest) -> HttpResponse:
     """Say that pledges are still true: one, or all that were ticked."""
-    wanted = [int(number) for number in request.POST.getlist("pledge") if number.isdigit()]
+    wanted = [int(number) for number in request.POST.getlist("pledge") if number.isdecimal() and len(number) < 20]
     confirmed = declaring.confirm(wanted, by=request.user)
     if confirmed.done:
         many = len(confirmed.done) > 1
