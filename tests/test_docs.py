@@ -12,6 +12,9 @@ def test_every_setting_is_in_env_example_and_nothing_else():
     assert explained == names
 
 
+PASSES_ON = "coalition/imports/sandbox.py"  # reads no setting: it makes a child's environment
+
+
 def test_only_env_reads_the_environment():
     readers = [
         str(path.relative_to(ROOT))
@@ -19,7 +22,7 @@ def test_only_env_reads_the_environment():
         for path in (ROOT / app).rglob("*.py")
         if re.search(r"os\.getenv|os\.environ(\[|\.get)", path.read_text())
     ]
-    assert readers == []
+    assert set(readers) <= {PASSES_ON}
 
 
 def test_every_make_target_in_the_readme_exists():
