@@ -1,7 +1,256 @@
-"""What all viewsets share; one error shape."""
+"""What all viewsets share: what one may see, versions as ETags, no parameter ignored, lists as pages or whole files.
 
-from rest_framework.views import exception_handler
+A viewset reads with a flat serializer and writes by calling the domain; it holds no rule of its own.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Model, QuerySet
+from django.http import StreamingHttpResponse
+from django.utils import timezone
+from django_filters import rest_framework as filters
+from rest_framework import serializers
+from rest_framework.exceptions import NotAcceptable, ParseError, ValidationError
+from rest_framework.mixins import RetrieveModelMixin
+from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.parsers import JSONParser
+from rest_framework.renderers import JSONRenderer
+from rest_framework.response import Response
+from rest_framework.viewsets import GenericViewSet
+
+from coalition.access import Tier, acting_as, actor_of, can
+from coalition.paging import KeysetPagination, Order
+from coalition.refusals import TooLarge
+from coalition.renderers import EXPORTS, Export, Table
+
+ROWS_AT_ONCE = 1000  # fetched from the server-side cursor at a time
 
 
-def error_response(exc, context):
-    return exception_handler(exc, context)
+def etag_of(thing: Model) -> str:
+    """Return a thing's version as an ETag, to be sent back as ``If-Match``. Source: RFC 9110, 8.8.3."""
+    return f'"{thing.version}"'
+
+
+class Negotiation(DefaultContentNegotiation):
+    """``?format=`` before ``Accept``; a format the list does not have is named with those it has."""
+
+    def filter_renderers(self, renderers, format):  # noqa: A002 - DRF's name
+        found = [renderer for renderer in renderers if renderer.format == format]
+        if not found:
+            known = ", ".join(renderer.format for renderer in renderers)
+            raise ValidationError({"format": [f"Not known here: {format}. Known are {known}."]})
+        return found
+
+    def select_renderer(self, request, renderers, format_suffix=None):
+        try:
+            return super().select_renderer(request, renderers, format_suffix)
+        except NotAcceptable:
+            known = ", ".join(renderer.media_type for renderer in renderers)
+            raise NotAcceptable(f"None of these is what you accept: {known}.") from None
+
+
+class BoundedJSONParser(JSONParser):
+    """JSON up to the size of a form, and no deeper than Python can follow."""
+
+    def parse(self, stream, media_type=None, parser_context=None):
+        length = parser_context["request"].META.get("CONTENT_LENGTH") or "0"
+        if int(length) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+            raise TooLarge(f"The body is larger than {settings.DATA_UPLOAD_MAX_MEMORY_SIZE:,} bytes.")
+        try:
+            return super().parse(stream, media_type, parser_context)
+        except RecursionError:
+            raise ParseError("The JSON is nested too deeply.") from None
+
+
+class CoalitionViewSet(RetrieveModelMixin, GenericViewSet):
+    """Read what the user may see.
+
+    ``write_actions`` maps a DRF action to one of access.RULES; ``write_scope`` is the token scope that may write;
+    ``orderings`` maps public names to fields; ``parameters`` are further query parameters, per action.
+    """
+
+    http_method_names = ["get", "head", "options", "post", "patch", "delete"]
+    content_negotiation_class = Negotiation
+    parser_classes = [BoundedJSONParser]
+    pagination_class = KeysetPagination
+    filterset_class: type[filters.FilterSet] | None = None
+    orderings: dict[str, str] = {"id": "id"}
+    default_ordering = "id"
+    parameters: dict[str, tuple[str, ...]] = {}
+    write_actions: dict[str, str] = {}
+    write_scope: str | None = None
+
+    def get_queryset(self) -> QuerySet:
+        return super().get_queryset().visible_to(self.request.user)
+
+    def get_renderers(self):
+        whole = [renderer() for renderer in EXPORTS] if self.action == "list" else []
+        return [JSONRenderer(), *whole]
+
+    def initial(self, request, *args, **kwargs):
+        super().initial(request, *args, **kwargs)
+        refuse_unknown(request, self.known_parameters())
+
+    def known_parameters(self) -> dict[str, bool]:
+        """Return the query parameters this action knows; True where one may be given more than once."""
+        known = {"format": False, **dict.fromkeys(self.parameters.get(self.action, ()), False)}
+        if self.action == "list":
+            if self.pagination_class:
+                known |= dict.fromkeys(self.pagination_class.parameters, False)
+            if self.filterset_class:
+                known |= {
+                    name: isinstance(each, filters.MultipleChoiceFilter)
+                    for name, each in self.filterset_class.base_filters.items()
+                }
+        return known
+
+    def list(self, request, *args, **kwargs):
+        rows = self.filter_queryset(self.get_queryset())
+        if isinstance(request.accepted_renderer, Export):
+            return self.export(Order.asked(request, self).sort(rows))
+        page = self.paginate_queryset(rows)
+        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+
+    def retrieve(self, request, *args, **kwargs):
+        return self.shown(self.get_object())
+
+    def shown(self, thing: Model, status: int = 200) -> Response:
+        """Answer with one thing and its ETag."""
+        return Response(self.get_serializer(thing).data, status=status, headers={"ETag": etag_of(thing)})
+
+    def shown_again(self, pk: Any, status: int = 200) -> Response:
+        """Answer with one thing as it now stands, read again with all that lists show."""
+        return self.shown(self.get_queryset().get(pk=pk), status)
+
+    def export(self, rows: QuerySet) -> StreamingHttpResponse:
+        """Answer with all rows as a file, streamed from a server-side cursor in a transaction of its own."""
+        serializer = self.get_serializer()
+        table = Table(name=self.basename, columns=tuple(serializer.fields))
+        return streamed(
+            self.request, table, serialized(serializer, rows), actor=actor_of(self.request.user)
+        )
+
+    def get_serializer(self, *args, **kwargs):
+        """Return the serializer that reads. (Writes have their own, see ``input_of``.)"""
+        kwargs.setdefault("context", self.get_serializer_context())
+        return self.serializer_class(*args, **kwargs)
+
+    def input_of(self, serializer_class: type[serializers.Serializer], **kwargs) -> dict[str, Any]:
+        """Return the checked body of the request. Raises a 400 naming the fields, unknown ones included."""
+        serializer = serializer_class(data=self.request.data, context=self.get_serializer_context(), **kwargs)
+        if isinstance(self.request.data, dict):
+            unknown = sorted(set(self.request.data) - set(serializer.fields))
+            if unknown:
+                known = ", ".join(serializer.fields) or "none"
+                raise ValidationError({name: [f"Not known. Known are: {known}."] for name in unknown})
+        serializer.is_valid(raise_exception=True)
+        return serializer.validated_data
+
+
+def serialized(serializer: serializers.Serializer, rows: QuerySet) -> Iterator[dict[str, Any]]:
+    """Yield each row as its serializer shows it, holding no more than some in memory. Needs an open transaction."""
+    for row in rows.iterator(chunk_size=ROWS_AT_ONCE):
+        yield serializer.to_representation(row)
+
+
+def streamed(request, table: Table, rows: Iterable[dict[str, Any]], *, actor) -> StreamingHttpResponse:
+    """Answer with a file. The request's transaction is over when it is written, so it is written in one of its own."""
+
+    def pieces() -> Iterator[bytes]:
+        with acting_as(actor):
+            yield from request.accepted_renderer.write(rows, table)
+
+    renderer = request.accepted_renderer
+    name = f"{table.name}-{timezone.now():%Y%m%dT%H%MZ}.{renderer.format}"
+    return StreamingHttpResponse(
+        pieces(),
+        content_type=f"{renderer.media_type}; charset={renderer.charset}" if renderer.charset else renderer.media_type,
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )
+
+
+def refuse_unknown(request, known: dict[str, bool]) -> None:
+    """Raise a 400 for parameters that would be ignored: unknown ones, and single ones given twice."""
+    errors = {}
+    for name, values in request.query_params.lists():
+        if name not in known:
+            errors[name] = [f"Not known here. Known are: {', '.join(sorted(known))}."]
+        elif len(values) > 1 and not known[name]:
+            errors[name] = ["Given more than once."]
+    if errors:
+        raise ValidationError(errors)
+
+
+# --- Fields and filters -----------------------------------------------------------------------------
+
+
+class Shown(serializers.ModelSerializer):
+    """What a reader gets: one flat row, usable as a line of a table. Fields of the planning tier are absent below it."""
+
+    planning_only: tuple[str, ...] = ()
+
+    def get_fields(self):
+        fields = super().get_fields()
+        for name in self.planning_only:
+            if self.reader is not None and not can(self.reader, "see_planning"):
+                del fields[name]
+        for field in fields.values():
+            field.read_only = True
+        return fields
+
+    @property
+    def reader(self):
+        """Return who reads, or None while the schema is made, which shows every field."""
+        view = self.context.get("view")
+        return None if getattr(view, "swagger_fake_view", False) else self.context["request"].user
+
+
+class TierField(serializers.ChoiceField):
+    """A release tier by its word."""
+
+    def __init__(self, **kwargs):
+        super().__init__(choices=[(tier.label, tier.label) for tier in Tier], **kwargs)
+
+    def to_representation(self, value):
+        return Tier(value).label
+
+    def to_internal_value(self, data):
+        return Tier[super().to_internal_value(data).upper()]
+
+
+class VisibleRelatedField(serializers.SlugRelatedField):
+    """Another thing by its id or code. One that the user may not see is answered as one that is not there."""
+
+    def __init__(self, model: type[Model], slug_field: str = "", **kwargs):
+        self.model = model
+        super().__init__(slug_field=slug_field or model._meta.pk.name, queryset=model.objects.all(), **kwargs)
+
+    def get_queryset(self):
+        return self.model.objects.visible_to(self.context["request"].user)
+
+    def to_internal_value(self, data):
+        if isinstance(data, bool | float | dict | list):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+def visible(model: type[Model]):
+    """Return what a filter may choose from: rows of the model that the asking user may see."""
+
+    def rows(request) -> QuerySet:
+        return model.objects.visible_to(request.user) if request is not None else model.objects.none()
+
+    return rows
+
+
+class TierFilter(filters.MultipleChoiceFilter):
+    """Rows of a release tier, by its word."""
+
+    def __init__(self, **kwargs):
+        super().__init__(choices=[(tier.label, tier.label) for tier in Tier], **kwargs)
+
+    def filter(self, qs, value):
+        return qs.filter(**{f"{self.field_name}__in": [Tier[word.upper()] for word in value]}) if value else qs
+
