@@ -1,7 +1,8 @@
 """Who may do what, and who is acting: one table, asked by the pages, the API, the admin and the tasks.
 
-A role can do what its row lists, on things of its own nation, unless the entry ends in ``:any``. What a person may *see*
-is a queryset's job (``visible_to``); row-level security in the database is the second net below it, told by ``acting_as``.
+A role can do what its row lists, on things of its own nation, unless the entry ends in ``:any``. What a person may
+*see* is a queryset's job (``visible_to``); row-level security in the database is the second net below it, told by
+``acting_as``.
 """
 
 import json

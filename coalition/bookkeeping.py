@@ -1,6 +1,7 @@
-"""What the database writes down by itself at every change, whoever makes it: version, feed columns, tombstones, stale marks.
+"""What the database writes down by itself at every change: version, feed columns, tombstones, stale marks.
 
-Triggers rather than ``save()`` overrides or signals: they hold for bulk updates, the admin, imports and a psql shell alike.
+Triggers rather than ``save()`` overrides or signals: they hold for bulk updates, the admin, imports and a psql shell
+alike.
 """
 
 import pgtrigger

@@ -141,13 +141,9 @@ def prepare_folder(data_dir: Path) -> None:
         data_dir.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
         (data_dir / "logs").mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
-        raise CannotStart(
-            f"The data folder {data_dir} cannot be made: {error.strerror}. Set DATA_DIR."
-        ) from error
+        raise CannotStart(f"The data folder {data_dir} cannot be made: {error.strerror}. Set DATA_DIR.") from error
     if not os.access(data_dir, os.W_OK | os.X_OK):
-        raise CannotStart(
-            f"The data folder {data_dir} belongs to somebody else. Set DATA_DIR to a folder of yours."
-        )
+        raise CannotStart(f"The data folder {data_dir} belongs to somebody else. Set DATA_DIR to a folder of yours.")
 
 
 class Engines:
@@ -223,9 +219,7 @@ class Engines:
                 )
             if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone():
                 connection.execute(
-                    sql.SQL("CREATE DATABASE {} OWNER {}").format(
-                        sql.Identifier(DATABASE), sql.Identifier(OWNER)
-                    )
+                    sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(DATABASE), sql.Identifier(OWNER))
                 )
 
     # --- state: ports and passwords ---------------------------------------------------------
@@ -258,9 +252,7 @@ class Engines:
                 f"{self.postgres_dir} holds a database of PostgreSQL {others[0]}, and this is {_MAJOR}. Dump it with "
                 f"the older release and load it into a new DATA_DIR."
             )
-        unfinished = (
-            self.postgres_dir / f"{_MAJOR}.new"
-        )  # renamed when whole: a first start may be interrupted
+        unfinished = self.postgres_dir / f"{_MAJOR}.new"  # renamed when whole: a first start may be interrupted
         shutil.rmtree(unfinished, ignore_errors=True)
         password = self.postgres_dir / "superuser-password"
         _write_private(password, self.state.superuser_password)
@@ -281,9 +273,7 @@ class Engines:
 
     def _start_postgres(self) -> subprocess.Popen:
         settings = _POSTGRES | (_POSTGRES_VOLATILE if self.volatile else {})
-        options = [
-            f"-c{name}={value}" for name, value in {**settings, "port": str(self.state.postgres_port)}.items()
-        ]
+        options = [f"-c{name}={value}" for name, value in {**settings, "port": str(self.state.postgres_port)}.items()]
         command = [str(self._bin / "postgres"), "-D", str(self.cluster), *options]
         return self._user.start(
             command, log=self.data_dir / "logs" / "postgres.log", folder=self.cluster, dies_by=signal.SIGINT
@@ -429,9 +419,7 @@ def wait_for(engine: Engine, process: subprocess.Popen, *, seconds: float = _STA
         time.sleep(0.05)
     if process.poll() is None:
         children.stop(process, engine.stop_signal, patience_s=5)
-    raise CannotStart(
-        f"{engine.name} does not start. Its last words, in {engine.log}:\n{last_lines(engine.log)}"
-    )
+    raise CannotStart(f"{engine.name} does not start. Its last words, in {engine.log}:\n{last_lines(engine.log)}")
 
 
 def last_lines(log: Path, count: int = 8) -> str:
@@ -487,9 +475,7 @@ class _User:
         except OSError as error:
             raise CannotStart(f"{command[0]} cannot be run: {error.strerror}.") from error
 
-    def start(
-        self, command: list[str], *, log: Path, folder: Path, dies_by: signal.Signals
-    ) -> subprocess.Popen:
+    def start(self, command: list[str], *, log: Path, folder: Path, dies_by: signal.Signals) -> subprocess.Popen:
         return children.start(
             [*self._prefix(dies_by), *command], log=log, folder=folder, dies_by=dies_by, user=self.popen
         )
@@ -555,9 +541,7 @@ def _user_name(uid: int) -> str:
 def _package(name: str) -> Path:
     spec = importlib.util.find_spec(name)  # found, not imported: its import would do more than we want
     if spec is None or spec.origin is None:
-        raise CannotStart(
-            f"The package {name} is not installed. Run `make run`, or set DATABASE_URL and REDIS_URL."
-        )
+        raise CannotStart(f"The package {name} is not installed. Run `make run`, or set DATABASE_URL and REDIS_URL.")
     return Path(spec.origin).parent
 
 

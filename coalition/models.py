@@ -1,4 +1,4 @@
-"""The kernel's nouns: who is in, where and when, what everything hangs on, and the long work that is done for people."""
+"""The kernel's nouns: who is in, where and when, what everything hangs on, and the long work done for people."""
 
 import uuid
 from datetime import date, datetime
@@ -333,7 +333,7 @@ class Stale(models.Model):
 
 
 class Tombstone(models.Model):
-    """A thing that was deleted, or that fewer people may see than before. The change feed tells it to those who could."""
+    """A thing that was deleted, or that fewer people may see than before. The feed tells it to those who could."""
 
     kind = models.CharField(max_length=60, help_text="The table it stood in")
     object_id = models.CharField(max_length=60)

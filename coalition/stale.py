@@ -71,7 +71,7 @@ def is_amber(since) -> bool:
 
 
 def nudge() -> None:
-    """After commit, ask a worker to sweep now. Beat sweeps anyway, so a broker that is away costs nothing but seconds."""
+    """After commit, ask a worker to sweep now. Beat sweeps anyway: a broker that is away costs seconds, no answers."""
     transaction.on_commit(_send)
 
 

@@ -1,5 +1,7 @@
 """What is needed and what is offered. Which rows count, and when, is asked of the querysets in sentences."""
 
+from datetime import date
+
 import pghistory
 import pgtrigger
 from django.contrib.postgres.fields import ArrayField
@@ -8,6 +10,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
+from django.urls import reverse
 
 from coalition.access import Tier, seen_by
 from coalition.bookkeeping import HIDDEN, Record, marks_stale
@@ -21,6 +24,8 @@ from coalition.models import (
     User,
     VisibleQuerySet,
 )
+from pledges import standing
+from pledges.counting import LEVELS, at_or_above
 
 LARGEST = 10**12  # in any unit; more is a slip of the hand
 QUANTITY = {
@@ -80,6 +85,9 @@ class Capability(Record):
     def __str__(self):
         return self.name
 
+    def get_absolute_url(self) -> str:
+        return reverse("capabilities:detail", args=[self.code])
+
 
 @pghistory.track()
 class Requirement(Record):
@@ -128,6 +136,9 @@ class Requirement(Record):
         place = self.sector.code if self.sector else "anywhere"
         return f"R{self.pk} {self.capability} · {self.title or place}"
 
+    def get_absolute_url(self) -> str:
+        return reverse("requirements:detail", args=[self.pk])
+
 
 class PledgeQuerySet(models.QuerySet):
     def visible_to(self, user):
@@ -137,6 +148,36 @@ class PledgeQuerySet(models.QuerySet):
     def counted_at(self, tier: int):
         """Keep what stands in the aggregates of a tier: seen by it, and not superseded by anything it sees."""
         return self.filter(Q(superseded_tier__isnull=True) | Q(superseded_tier__gt=tier), tier__lte=tier)
+
+    def with_standing(self, today: date | None = None):
+        """Annotate what a pledge counts as, and when; ``today`` is each operation's own unless given.
+
+        ``level``: one of ``counting.LEVELS``, ``"blocked"``, or None off the ladder. ``stands_from``: the first day it
+        can stand; None off the ladder. ``stands_until``: the last day; None open-ended. ``has_open``, ``has_failed``:
+        whether a condition of it is. Combine with ``counted_at`` to get what a tier's sums are made of.
+        """
+        now = standing.today_of_operation(today)
+        return self.annotate(
+            has_open=standing.hangs_on(Condition.State.OPEN), has_failed=standing.hangs_on(Condition.State.FAILED)
+        ).annotate(
+            level=standing.level(), stands_from=standing.stands_from(now), stands_until=standing.stands_until()
+        )
+
+    def within_window(self, day: date):
+        """Keep pledges whose days hold this one, blocked ones too. Needs ``with_standing``."""
+        return self.filter(Q(stands_until__isnull=True) | Q(stands_until__gte=day), stands_from__lte=day)
+
+    def standing_on(self, day: date):
+        """Keep what counts in some level on a day. Needs ``with_standing``."""
+        return self.within_window(day).filter(level__in=LEVELS)
+
+    def at_level(self, *levels: str):
+        """Keep what counts in exactly these levels; ``"blocked"`` is one too. Needs ``with_standing``."""
+        return self.filter(level__in=levels)
+
+    def at_least(self, threshold: str):
+        """Keep what counts in this level or a better one. Needs ``with_standing``; KeyError for an unknown level."""
+        return self.filter(level__in=at_or_above(threshold))
 
 
 @pghistory.track()
@@ -276,6 +317,9 @@ class Pledge(Record):
 
     def __str__(self):
         return f"P{self.pk} {self.nation_id}: {self.what}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("pledges:detail", args=[self.pk])
 
 
 class OfPledgeQuerySet(models.QuerySet):
@@ -439,7 +483,9 @@ class ReadinessLine(models.Model):
     """The stored answer for one need (or a whole capability, ``requirement`` empty) as one release tier sees it.
 
     Time is cut into stretches on which nothing changes: stretch ``i`` begins on ``starts[i]`` and ends the day before
-    ``starts[i + 1]``, the last one on ``ends_on``. Every array has one entry per stretch. Written by workers only.
+    ``starts[i + 1]``; the last one goes on for ever. ``starts[0]`` is the day that was today: the past is not counted
+    anew. One JSON object per stretch, so that the database picks a day's without reading the others. Written by
+    ``pledges.readiness`` only.
     """
 
     operation = models.ForeignKey(Operation, models.CASCADE, related_name="+")
@@ -447,8 +493,9 @@ class ReadinessLine(models.Model):
     requirement = models.ForeignKey(Requirement, models.CASCADE, null=True, related_name="+")
     tier = models.PositiveSmallIntegerField(choices=Tier)
     starts = ArrayField(models.DateField())
-    ends_on = models.DateField()
-    answers = models.JSONField(help_text="Per measure of ``pledges.counting``, one figure per stretch")
+    ends_on = models.DateField(help_text="The last day worth drawing; the answer holds beyond it")
+    answers = models.JSONField(help_text="One object per stretch: the measures of ``pledges.counting``")
+    nations = models.JSONField(default=dict, help_text="On a whole capability: nation, level, what is on the ladder")
     computed_at = models.DateTimeField(db_default=Now())
     computed_for = models.DateField(help_text="The day that was today")
 

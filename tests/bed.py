@@ -34,9 +34,7 @@ NUMBER = int(WORKER.removeprefix("gw") or -1) + 1  # 0, or 1 and up for xdist's 
 def _clean_environment() -> None:
     """Forget settings of the shell: tests give the same answer everywhere."""
     if settings.configured:
-        raise pytest.UsageError(
-            "Unset DJANGO_SETTINGS_MODULE: the tests start their engines first, then set it."
-        )
+        raise pytest.UsageError("Unset DJANGO_SETTINGS_MODULE: the tests start their engines first, then set it.")
     for name in re.findall(r'env\.\w+\("([A-Z_]+)"', (ROOT / "coalition/settings.py").read_text()):
         os.environ.pop(name, None)
         os.environ.pop(f"{name}_FILE", None)
@@ -87,9 +85,7 @@ def copy_template(database: str) -> None:
     with _owner() as connection:
         _drop(connection, database)
         connection.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
-                sql.Identifier(database), sql.Identifier(template)
-            )
+            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(database), sql.Identifier(template))
         )
 
 
@@ -109,18 +105,14 @@ def migrated_template() -> str:
     """Return the name of a migrated database; made once per state of the migrations, by the first who asks."""
     name = f"template_{_fingerprint()}"
     with _alone(DATA_DIR / "template.lock"), _owner() as connection:
-        found = connection.execute(
-            "SELECT datname FROM pg_database WHERE datname LIKE 'template\\_%'"
-        ).fetchall()
+        found = connection.execute("SELECT datname FROM pg_database WHERE datname LIKE 'template\\_%'").fetchall()
         if (name,) in found:
             return name
         for (old,) in found:
             _drop(connection, old)
         connection.execute("CREATE DATABASE template_unfinished")
         manage("migrate", "--skip-checks", "--verbosity=0", DATABASE_URL=url_of("template_unfinished", owner=True))
-        connection.execute(
-            sql.SQL("ALTER DATABASE template_unfinished RENAME TO {}").format(sql.Identifier(name))
-        )
+        connection.execute(sql.SQL("ALTER DATABASE template_unfinished RENAME TO {}").format(sql.Identifier(name)))
     return name
 
 
@@ -158,9 +150,7 @@ def _alone(path: Path) -> Iterator[None]:
 def _fingerprint() -> str:
     """Return a hash over what a migrated database is made of: packages, migrations, our modules they import."""
     migrations = sorted(path for app in APPS for path in (ROOT / app / "migrations").glob("*.py"))
-    pattern = re.compile(
-        rf"^(?:from|import) ((?:{'|'.join(APPS)})(?:\.\w+)*)(?: import (\w+))?", re.MULTILINE
-    )
+    pattern = re.compile(rf"^(?:from|import) ((?:{'|'.join(APPS)})(?:\.\w+)*)(?: import (\w+))?", re.MULTILINE)
     modules = set()
     for path in migrations:
         for module, name in pattern.findall(path.read_text()):

@@ -35,9 +35,7 @@ def pytest_collection_modifyitems(items):
     for item in items:
         mark = item.get_closest_marker("django_db")
         if "transactional_db" in item.fixturenames or (mark and mark.kwargs.get("transaction")):
-            raise pytest.UsageError(
-                f"{item.nodeid}: tests run as the app role; use `committed`, not transaction=True."
-            )
+            raise pytest.UsageError(f"{item.nodeid}: tests run as the app role; use `committed`, not transaction=True.")
 
 
 @pytest.fixture(scope="session", autouse=True)
