@@ -11,6 +11,7 @@ from django.db.models import Model, QuerySet
 from django.http import StreamingHttpResponse
 from django.utils import timezone
 from django_filters import rest_framework as filters
+from drf_spectacular.utils import OpenApiParameter
 from rest_framework import serializers
 from rest_framework.exceptions import NotAcceptable, ParseError, ValidationError
 from rest_framework.mixins import RetrieveModelMixin
@@ -21,16 +22,13 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from coalition.access import Tier, acting_as, actor_of, can
+from coalition.editing import etag
 from coalition.paging import KeysetPagination, Order
 from coalition.refusals import TooLarge
 from coalition.renderers import EXPORTS, Export, Table
 
+TIERS = [(tier.label, tier.label) for tier in Tier]
 ROWS_AT_ONCE = 1000  # fetched from the server-side cursor at a time
-
-
-def etag_of(thing: Model) -> str:
-    """Return a thing's version as an ETag, to be sent back as ``If-Match``. Source: RFC 9110, 8.8.3."""
-    return f'"{thing.version}"'
 
 
 class Negotiation(DefaultContentNegotiation):
@@ -67,8 +65,9 @@ class BoundedJSONParser(JSONParser):
 class CoalitionViewSet(RetrieveModelMixin, GenericViewSet):
     """Read what the user may see.
 
-    ``write_actions`` maps a DRF action to one of access.RULES; ``write_scope`` is the token scope that may write;
-    ``orderings`` maps public names to fields; ``parameters`` are further query parameters, per action.
+    ``write_actions`` maps a DRF action to one of access.RULES, ``write_scope`` is the token scope that may write.
+    ``inputs`` maps an action to the serializer of its body; ``creates`` take an Idempotency-Key, ``changes`` demand
+    If-Match. ``orderings`` maps public names to fields. ``described`` are further query parameters, per action.
     """
 
     http_method_names = ["get", "head", "options", "post", "patch", "delete"]
@@ -78,7 +77,11 @@ class CoalitionViewSet(RetrieveModelMixin, GenericViewSet):
     filterset_class: type[filters.FilterSet] | None = None
     orderings: dict[str, str] = {"id": "id"}
     default_ordering = "id"
-    parameters: dict[str, tuple[str, ...]] = {}
+    described: dict[str, tuple[OpenApiParameter, ...]] = {}
+    inputs: dict[str, type[serializers.Serializer]] = {}
+    creates: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
+    versioned = True
     write_actions: dict[str, str] = {}
     write_scope: str | None = None
 
@@ -95,7 +98,7 @@ class CoalitionViewSet(RetrieveModelMixin, GenericViewSet):
 
     def known_parameters(self) -> dict[str, bool]:
         """Return the query parameters this action knows; True where one may be given more than once."""
-        known = {"format": False, **dict.fromkeys(self.parameters.get(self.action, ()), False)}
+        known = {"format": False, **{each.name: False for each in self.described.get(self.action, ())}}
         if self.action == "list":
             if self.pagination_class:
                 known |= dict.fromkeys(self.pagination_class.parameters, False)
@@ -117,8 +120,9 @@ class CoalitionViewSet(RetrieveModelMixin, GenericViewSet):
         return self.shown(self.get_object())
 
     def shown(self, thing: Model, status: int = 200) -> Response:
-        """Answer with one thing and its ETag."""
-        return Response(self.get_serializer(thing).data, status=status, headers={"ETag": etag_of(thing)})
+        """Answer with one thing and, where it has a version, its ETag."""
+        headers = {"ETag": etag(thing)} if self.versioned else {}
+        return Response(self.get_serializer(thing).data, status=status, headers=headers)
 
     def shown_again(self, pk: Any, status: int = 200) -> Response:
         """Answer with one thing as it now stands, read again with all that lists show."""
@@ -128,9 +132,7 @@ class CoalitionViewSet(RetrieveModelMixin, GenericViewSet):
         """Answer with all rows as a file, streamed from a server-side cursor in a transaction of its own."""
         serializer = self.get_serializer()
         table = Table(name=self.basename, columns=tuple(serializer.fields))
-        return streamed(
-            self.request, table, serialized(serializer, rows), actor=actor_of(self.request.user)
-        )
+        return streamed(self.request, table, serialized(serializer, rows), actor=actor_of(self.request.user))
 
     def get_serializer(self, *args, **kwargs):
         """Return the serializer that reads. (Writes have their own, see ``input_of``.)"""
@@ -187,7 +189,7 @@ def refuse_unknown(request, known: dict[str, bool]) -> None:
 
 
 class Shown(serializers.ModelSerializer):
-    """What a reader gets: one flat row, usable as a line of a table. Fields of the planning tier are absent below it."""
+    """What a reader gets: one flat row, usable as a line of a table. Below the planning tier its fields are absent."""
 
     planning_only: tuple[str, ...] = ()
 
@@ -211,7 +213,7 @@ class TierField(serializers.ChoiceField):
     """A release tier by its word."""
 
     def __init__(self, **kwargs):
-        super().__init__(choices=[(tier.label, tier.label) for tier in Tier], **kwargs)
+        super().__init__(choices=TIERS, **kwargs)
 
     def to_representation(self, value):
         return Tier(value).label
@@ -249,8 +251,7 @@ class TierFilter(filters.MultipleChoiceFilter):
     """Rows of a release tier, by its word."""
 
     def __init__(self, **kwargs):
-        super().__init__(choices=[(tier.label, tier.label) for tier in Tier], **kwargs)
+        super().__init__(choices=TIERS, **kwargs)
 
     def filter(self, qs, value):
         return qs.filter(**{f"{self.field_name}__in": [Tier[word.upper()] for word in value]}) if value else qs
-

@@ -1,10 +1,11 @@
 """Composition: what stands under /api/v1/."""
 
 from django.urls import include, path
+from drf_spectacular.views import SpectacularAPIView
 from rest_framework.routers import DefaultRouter
 
 from coalition import kernel_api
-from coalition.schema import DocsView, SchemaView
+from coalition.schema import docs
 from pledges import api as pledges_api
 
 router = DefaultRouter()
@@ -21,7 +22,7 @@ router.register("allocations", pledges_api.AllocationViewSet, basename="allocati
 
 app_name = "api"
 urlpatterns = [
-    path("schema/", SchemaView.as_view(), name="schema"),
-    path("docs/", DocsView.as_view(), name="docs"),
+    path("schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("docs/", docs, name="docs"),
     path("", include(router.urls)),
 ]

@@ -201,6 +201,7 @@ class JobViewSet(CoalitionViewSet):
     """Long work in the background: one's own; planners see all."""
 
     queryset = Job.objects.select_related("user")
+    versioned = False
     serializer_class = JobSerializer
     filterset_class = JobFilters
     lookup_value_regex = "[0-9a-f-]{36}"

@@ -1,11 +1,10 @@
 """What a refused request gets: one shape for every error of the API, whoever raised it.
 
-``{"type", "code", "detail", "errors": {field: [sentences]}}``. Domain modules raise their own exceptions and know
-nothing of HTTP; the API modules say here, by ``refuse``, which status each of them becomes.
+``{"type", "code", "detail", "errors": {field: [sentences]}}``. Domain modules raise what they refuse (``editing.Refused``
+and Django's own exceptions) and know nothing of JSON; this is the one place where an exception becomes an answer.
 """
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +18,8 @@ from rest_framework import exceptions
 from rest_framework.exceptions import APIException
 from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
+
+from coalition.editing import Refused, VersionStale, etag
 
 API = "/api/"  # below here an error is JSON, everywhere else a page
 WHOLE = "non_field_errors"  # the key for what belongs to no single field
@@ -45,7 +46,7 @@ def kind_of(refusal: Refusal) -> str:
     """Return ``validation_error`` (fields are named), ``client_error`` or ``server_error``."""
     if refusal.status >= 500:
         return "server_error"
-    return "validation_error" if refusal.errors else "client_error"
+    return "validation_error" if refusal.status == 400 and refusal.errors else "client_error"
 
 
 class Conflict(APIException):
@@ -64,29 +65,14 @@ class TooLarge(APIException):
     default_detail = "The body is too large."
 
 
-_known: dict[type[Exception], Callable[[Exception], Refusal]] = {}
-
-
-def refuse(
-    exception: type[Exception],
-    *,
-    status: int,
-    code: str,
-    headers: Callable[[Any], dict[str, str]] = lambda error: {},
-    errors: Callable[[Any], dict[str, list[str]]] = lambda error: {},
-) -> None:
-    """Say which answer a domain exception becomes. Its text is the sentence for people; subclasses follow it."""
-    _known[exception] = lambda error: Refusal(
-        status, code, str(error), errors=errors(error), headers=headers(error)
-    )
-
-
 def refusal_of(error: Exception) -> Refusal | None:
     """Return the answer for an exception, or None when it is nobody's but a fault of ours (a 500)."""
-    for kind in type(error).__mro__:
-        if kind in _known:
-            return _known[kind](error)
     match error:
+        case VersionStale():
+            now = {"version": [f"It is now {error.current.version}."]}
+            return Refusal(error.status, error.code, str(error), errors=now, headers={"ETag": etag(error.current)})
+        case Refused():
+            return Refusal(error.status, error.code, str(error))
         case Http404():
             error = exceptions.NotFound()  # always the same words: what is hidden and what never was look alike
         case PermissionDenied():

@@ -72,9 +72,7 @@ class RequirementSerializer(Shown):
 class RequirementFilters(filters.FilterSet):
     operation = filters.ModelChoiceFilter(queryset=visible(Operation), to_field_name="code")
     capability = filters.ModelMultipleChoiceFilter(queryset=visible(Capability), to_field_name="code")
-    category = filters.MultipleChoiceFilter(
-        field_name="capability__category", choices=Capability.Category.choices
-    )
+    category = filters.MultipleChoiceFilter(field_name="capability__category", choices=Capability.Category.choices)
     sector = filters.ModelMultipleChoiceFilter(queryset=visible(Sector), to_field_name="code")
     priority = filters.MultipleChoiceFilter(choices=Requirement.Priority.choices)
     tier = TierFilter()
@@ -176,9 +174,7 @@ class PledgeFilters(filters.FilterSet):
     operation = filters.ModelChoiceFilter(queryset=visible(Operation), to_field_name="code")
     nation = filters.ModelMultipleChoiceFilter(queryset=visible(Nation), to_field_name="code")
     capability = filters.ModelMultipleChoiceFilter(queryset=visible(Capability), to_field_name="code")
-    category = filters.MultipleChoiceFilter(
-        field_name="capability__category", choices=Capability.Category.choices
-    )
+    category = filters.MultipleChoiceFilter(field_name="capability__category", choices=Capability.Category.choices)
     status = filters.MultipleChoiceFilter(choices=Pledge.Status.choices)
     condition = filters.ModelMultipleChoiceFilter(
         field_name="conditions", queryset=visible(Condition), label="Hangs on one of these conditions"
