@@ -282,3 +282,24 @@ def shown(value: object) -> object:
     if hasattr(value, "all") or isinstance(value, list | tuple):
         return ", ".join(str(item) for item in (value.all() if hasattr(value, "all") else value)) or None
     return value
+
+
+class NationForm(forms.ModelForm):
+    """What is known of a nation."""
+
+    version = forms.IntegerField(required=False, widget=forms.HiddenInput)
+
+    class Meta:
+        model = Nation
+        fields = ["standing", "standing_source", "approval_route", "focal_point"]
+        widgets = {"approval_route": forms.Textarea(attrs={"rows": 2})}
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.fields["version"].initial = self.instance.version
+
+    def draft(self) -> dict:
+        """Return the cleaned fields of the nation itself."""
+        data = dict(self.cleaned_data)
+        data.pop("version", None)
+        return data

@@ -2,7 +2,7 @@
 
 from django.urls import include, path
 
-from pledges.views import pledges
+from pledges.views import capabilities, conditions, nations, plan, pledges
 
 pledge_urls = [
     path("", pledges.board, name="board"),
@@ -16,7 +16,39 @@ pledge_urls = [
     path("<int:pledge_id>/allocate/", pledges.allocate, name="allocate"),
     path("<int:pledge_id>/step/<slug:name>/", pledges.step, name="step"),
 ]
+requirement_urls = [
+    path("", plan.requirements, name="list"),
+    path("new/", plan.new_requirement, name="new"),
+    path("<int:requirement_id>/", plan.requirement, name="detail"),
+    path("<int:requirement_id>/edit/", plan.edit_requirement, name="edit"),
+    path("<int:requirement_id>/delete/", plan.delete_requirement, name="delete"),
+    path("<int:requirement_id>/accept/<int:pledge_id>/", plan.accept, name="accept"),
+]
+allocation_urls = [
+    path("", plan.allocations, name="list"),
+    path("<int:allocation_id>/release/", plan.release, name="release"),
+]
+capability_urls = [
+    path("", capabilities.listing, name="list"),
+    path("<slug:code>/", capabilities.detail, name="detail"),
+]
+nation_urls = [
+    path("", nations.listing, name="list"),
+    path("<slug:code>/", nations.detail, name="detail"),
+    path("<slug:code>/edit/", nations.edit, name="edit"),
+]
+condition_urls = [
+    path("", conditions.listing, name="list"),
+    path("new/", conditions.new, name="new"),
+    path("<int:condition_id>/", conditions.detail, name="detail"),
+    path("<int:condition_id>/edit/", conditions.edit, name="edit"),
+]
 
 urlpatterns = [
     path("pledges/", include((pledge_urls, "pledges"))),
+    path("requirements/", include((requirement_urls, "requirements"))),
+    path("allocations/", include((allocation_urls, "allocations"))),
+    path("capabilities/", include((capability_urls, "capabilities"))),
+    path("nations/", include((nation_urls, "nations"))),
+    path("conditions/", include((condition_urls, "conditions"))),
 ]

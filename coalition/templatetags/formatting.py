@@ -169,3 +169,9 @@ def flag_url(code: object) -> str:
     """Return the address of a nation's flag by its alpha-2 code, or "" where no flag is shipped."""
     code = str(code or "").lower()
     return static(f"vendor/flags/{code}.svg") if code.isalpha() and _has_flag(code) else ""
+
+
+@register.filter
+def at(answers: dict | None, key: object) -> object:
+    """Return what a dictionary holds under a key, or None."""
+    return (answers or {}).get(key)

@@ -18,6 +18,7 @@ from pledges import allocating, declaring, ladder
 from pledges.filters import PledgeFilter
 from pledges.forms import AllocationForm, CaveatFormSet, PledgeForm, StepForm, caveats_of, shown
 from pledges.models import Allocation, Capability, Caveat, Pledge, PledgeStep, Requirement
+from pledges.views.complaints import show
 
 CARDS_PER_COLUMN = 25
 SORTS = {
@@ -193,7 +194,7 @@ def new(request: HttpRequest) -> HttpResponse:
         try:
             address = editing.once(request, log)
         except ValidationError as error:
-            _show(form, error)
+            show(form, error)
         else:
             again = reverse("pledges:new") + f"?operation={operation.pk}"
             return redirect(again if "another" in request.POST else address)
@@ -218,15 +219,6 @@ def _form_page(request: HttpRequest, form: PledgeForm, caveats, status: int | No
     context |= {"form": form, "caveats": caveats, "capabilities": list(names)}
     failed = form.is_bound and (form.errors or not caveats.is_valid())
     return render(request, "pledges/form.html", context, status=status or (422 if failed else 200))
-
-
-def _show(form, error: ValidationError) -> None:
-    """Put a domain module's complaint beside the field it names, or on top."""
-    if hasattr(error, "error_dict"):
-        for name, complaints in error.error_dict.items():
-            form.add_error(name if name in form.fields else None, complaints)
-    else:
-        form.add_error(None, error)
 
 
 @require_http_methods(["GET", "POST"])
@@ -255,7 +247,7 @@ def edit(request: HttpRequest, pledge_id: int) -> HttpResponse:
         except editing.VersionStale:
             return _conflict(request, pledge, form, caveats)
         except ValidationError as error:
-            _show(form, error)
+            show(form, error)
         else:
             messages.success(request, f"P{pledge.pk} is saved.")
             return redirect(pledge.get_absolute_url())
@@ -312,7 +304,7 @@ def step(request: HttpRequest, pledge_id: int, name: str) -> HttpResponse:
         except editing.VersionStale:
             messages.error(request, "Somebody changed this pledge in the meantime. Look at it again before you go on.")
         except ValidationError as error:
-            _show(form, error)
+            show(form, error)
             if chosen:
                 return _step_page(request, pledge, chosen, form, status=422)
             messages.error(request, "; ".join(error.messages))
@@ -390,7 +382,7 @@ def supersede(request: HttpRequest, pledge_id: int) -> HttpResponse:
         except editing.VersionStale:
             form.add_error(None, f"P{pledge.pk} was changed in the meantime. Open it again before you replace it.")
         except ValidationError as error:
-            _show(form, error)
+            show(form, error)
         else:
             messages.success(request, f"P{successor.pk} now stands in the place of P{pledge.pk}.")
             for line in getattr(successor, "fallen_off", []):
