@@ -96,6 +96,11 @@ class CoalitionViewSet(RetrieveModelMixin, GenericViewSet):
         super().initial(request, *args, **kwargs)
         refuse_unknown(request, self.known_parameters())
 
+    def finalize_response(self, request, response, *args, **kwargs):
+        response = super().finalize_response(request, response, *args, **kwargs)
+        response.headers["Cache-Control"] = "private, no-store"  # what was seen must not outlive the session
+        return response
+
     def known_parameters(self) -> dict[str, bool]:
         """Return the query parameters this action knows; True where one may be given more than once."""
         known = {"format": False, **{each.name: False for each in self.described.get(self.action, ())}}

@@ -258,6 +258,7 @@ SPECTACULAR_SETTINGS = {
         "Priority": "pledges.models.Requirement.Priority",
         "ErrorType": "coalition.schema.TYPES",
         "ReleaseTier": "coalition.api.TIERS",
+        "Level": "pledges.filters.LEVEL_CHOICES",
     },
 }
 

@@ -1,12 +1,13 @@
 """Needs and pledges over the API. Steps are POST sub-paths through the same domain functions as the pages."""
 
-from django.db.models import Prefetch, Q
+from django.db.models import Prefetch
 from django_filters import rest_framework as filters
 from rest_framework import serializers
 
 from coalition.access import actor_of
-from coalition.api import CoalitionViewSet, Shown, TierField, TierFilter, visible
-from coalition.models import Condition, Nation, Operation, Sector
+from coalition.api import CoalitionViewSet, Shown, TierField, visible
+from coalition.models import Condition, Nation, Operation
+from pledges.filters import LEVEL_CHOICES, PledgeFilter, RequirementFilter
 from pledges.models import Allocation, Capability, Pledge, Requirement
 
 
@@ -69,23 +70,8 @@ class RequirementSerializer(Shown):
         ]
 
 
-class RequirementFilters(filters.FilterSet):
+class RequirementFilters(RequirementFilter):
     operation = filters.ModelChoiceFilter(queryset=visible(Operation), to_field_name="code")
-    capability = filters.ModelMultipleChoiceFilter(queryset=visible(Capability), to_field_name="code")
-    category = filters.MultipleChoiceFilter(field_name="capability__category", choices=Capability.Category.choices)
-    sector = filters.ModelMultipleChoiceFilter(queryset=visible(Sector), to_field_name="code")
-    priority = filters.MultipleChoiceFilter(choices=Requirement.Priority.choices)
-    tier = TierFilter()
-    on = filters.DateFilter(method="needed_on", label="Needed on this day")
-    q = filters.CharFilter(method="with_text", label="Text in the title or the capability")
-    updated_since = filters.IsoDateTimeFilter(field_name="changed_at", lookup_expr="gte")
-
-    def needed_on(self, rows, name, day):
-        open_ended = Q(needed_until__isnull=True)
-        return rows.filter(open_ended | Q(needed_until__gte=day), needed_from__lte=day)
-
-    def with_text(self, rows, name, text):
-        return rows.filter(Q(title__icontains=text) | Q(capability__name__icontains=text))
 
 
 class RequirementViewSet(CoalitionViewSet):
@@ -112,6 +98,11 @@ class PledgeSerializer(Shown):
     category = serializers.ChoiceField(source="capability.category", choices=Capability.Category.choices)
     unit = serializers.CharField(source="capability.unit")
     tier = TierField()
+    level = serializers.ChoiceField(
+        choices=LEVEL_CHOICES, allow_null=True, help_text="The level it counts in; null off the ladder"
+    )
+    stands_from = serializers.DateField(allow_null=True, help_text="The first day it can stand; null off the ladder")
+    stands_until = serializers.DateField(allow_null=True, help_text="The last day; null is open-ended")
     conditions = serializers.SerializerMethodField(help_text="Ids of the conditions it hangs on")
     caveats = serializers.SerializerMethodField(help_text="National caveats, each as kind: text")
     requirement = serializers.SerializerMethodField(help_text="Id of the line it proposes to answer")
@@ -135,6 +126,9 @@ class PledgeSerializer(Shown):
             "available_until",
             "notice_days",
             "status",
+            "level",
+            "stands_from",
+            "stands_until",
             "conditions",
             "caveats",
             "tier",
@@ -170,29 +164,10 @@ class PledgeSerializer(Shown):
         return successor.pk if may_see else None
 
 
-class PledgeFilters(filters.FilterSet):
+class PledgeFilters(PledgeFilter):
     operation = filters.ModelChoiceFilter(queryset=visible(Operation), to_field_name="code")
-    nation = filters.ModelMultipleChoiceFilter(queryset=visible(Nation), to_field_name="code")
-    capability = filters.ModelMultipleChoiceFilter(queryset=visible(Capability), to_field_name="code")
-    category = filters.MultipleChoiceFilter(field_name="capability__category", choices=Capability.Category.choices)
-    status = filters.MultipleChoiceFilter(choices=Pledge.Status.choices)
-    condition = filters.ModelMultipleChoiceFilter(
-        field_name="conditions", queryset=visible(Condition), label="Hangs on one of these conditions"
-    )
-    requirement = filters.ModelMultipleChoiceFilter(queryset=visible(Requirement))
-    tier = TierFilter()
-    superseded = filters.BooleanFilter(method="is_superseded", label="Has a successor that you may see")
     dataset = filters.CharFilter()
     external_id = filters.CharFilter()
-    q = filters.CharFilter(method="with_text", label="Text in what it is, its source or its note")
-    updated_since = filters.IsoDateTimeFilter(field_name="changed_at", lookup_expr="gte")
-
-    def is_superseded(self, rows, name, wanted):
-        seen = Q(superseded_by__in=Pledge.objects.visible_to(self.request.user))
-        return rows.filter(seen) if wanted else rows.exclude(seen)
-
-    def with_text(self, rows, name, text):
-        return rows.filter(Q(what__icontains=text) | Q(source__icontains=text) | Q(note__icontains=text))
 
 
 class PledgeViewSet(CoalitionViewSet):
@@ -213,7 +188,8 @@ class PledgeViewSet(CoalitionViewSet):
 
     def get_queryset(self):
         gates = Condition.objects.visible_to(self.request.user).order_by("id").only("id")
-        return super().get_queryset().prefetch_related(Prefetch("conditions", queryset=gates), "caveats")
+        rows = super().get_queryset().with_standing()
+        return rows.prefetch_related(Prefetch("conditions", queryset=gates), "caveats")
 
 
 class AllocationSerializer(Shown):

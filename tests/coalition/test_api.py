@@ -1,0 +1,402 @@
+"""Who sees what over the API, and what every resource has in common. Built over the router: none can be forgotten."""
+
+import csv
+import io
+from contextlib import contextmanager
+from datetime import timedelta
+
+import pytest
+from django.conf import settings
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from coalition.access import SYSTEM, Role, Tier, acting_as
+from coalition.api_urls import router
+from coalition.models import ApiToken, Job
+from tests.factories import (
+    a_capability,
+    a_condition,
+    a_member,
+    a_nation,
+    a_pledge,
+    a_requirement,
+    a_sector,
+    an_allocation,
+    the_operation,
+)
+
+pytestmark = pytest.mark.django_db
+
+P, C, S = Tier.PUBLIC, Tier.COALITION, Tier.PLANNING
+ALL, UP_TO_COALITION = {P, C, S}, {P, C}
+
+# Who reads: name → (role, nation). The officer's own nation is France; the rows belong to France or the United Kingdom.
+READERS = {
+    "officer": (Role.OFFICER, "FR"),
+    "monitor": (Role.MONITOR, None),
+    "analyst": (Role.ANALYST, None),
+    "analyst of France": (Role.ANALYST, "FR"),
+    "planner": (Role.PLANNER, None),
+    "administrator": (Role.ADMINISTRATOR, None),
+}
+HIGH = {"planner", "administrator"}
+FRENCH = {"officer", "analyst of France"}
+
+
+def by_tier(reader: str, own: bool) -> set[Tier]:
+    return ALL if reader in HIGH else UP_TO_COALITION
+
+
+def by_tier_and_nation(reader: str, own: bool) -> set[Tier]:
+    return ALL if reader in HIGH or (own and reader in FRENCH) else UP_TO_COALITION
+
+
+def everything(reader: str, own: bool) -> set[Tier]:
+    return ALL
+
+
+def only_high(reader: str, own: bool) -> set[Tier]:
+    return ALL if reader in HIGH else set()
+
+
+def nation_of(own: bool) -> str:
+    return "FR" if own else "GB"
+
+
+# Each resource: how one row of a tier, of France or not, is made (its id is returned), and which tiers a reader sees.
+TABLE = {
+    "nations": (lambda tier, own: a_nation(nation_of(own)).code, everything),
+    "operations": (lambda tier, own: the_operation().code, everything),
+    "sectors": (lambda tier, own: a_sector().code, everything),
+    "capabilities": (lambda tier, own: a_capability().code, everything),
+    "conditions": (lambda tier, own: a_condition(tier=tier, nation=a_nation(nation_of(own))).pk, by_tier),
+    "requirements": (lambda tier, own: a_requirement(tier=tier).pk, by_tier),
+    "pledges": (lambda tier, own: a_pledge(tier=tier, nation=nation_of(own)).pk, by_tier_and_nation),
+    "allocations": (
+        lambda tier, own: an_allocation(a_pledge(tier=tier, nation=nation_of(own)), a_requirement(tier=P)).pk,
+        by_tier_and_nation,
+    ),
+    "jobs": (lambda tier, own: Job.objects.create(kind="trial").pk, only_high),
+}
+LISTS = [name for name, viewset, _ in router.registry if hasattr(viewset, "retrieve")]
+
+
+def logged_in(user) -> Client:
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def reader(name: str) -> Client:
+    role, nation = READERS[name]
+    with acting_as(SYSTEM):
+        return logged_in(a_member(role, nation))
+
+
+def id_of(name: str, row: dict):
+    viewset = next(viewset for prefix, viewset, _ in router.registry if prefix == name)
+    return row[viewset.lookup_field if viewset.lookup_field != "pk" else "id"]
+
+
+def ids_in(client: Client, name: str) -> list[str]:
+    answer = client.get(f"/api/v1/{name}/")
+    assert answer.status_code == 200, answer.content
+    return [str(id_of(name, row)) for row in answer.json()["results"]]
+
+
+# --- Visibility -------------------------------------------------------------------------------------
+
+
+def test_every_resource_is_in_the_table():
+    assert {name for name, _, _ in router.registry} == set(TABLE) | NOT_ROWS
+
+
+NOT_ROWS: set[str] = set()
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["own", "other"])
+@pytest.mark.parametrize("who", READERS)
+@pytest.mark.parametrize("name", LISTS)
+def test_lists_and_details_show_what_a_reader_may_see_and_nothing_else(name, who, own):
+    make, seen_by = TABLE[name]
+    with acting_as(SYSTEM):
+        rows = {tier: str(make(tier, own)) for tier in Tier}
+    client = reader(who)
+    expected = {rows[tier] for tier in seen_by(who, own)}
+    listed = set(ids_in(client, name)) & set(rows.values())
+    opened = {pk for pk in rows.values() if client.get(f"/api/v1/{name}/{pk}/").status_code == 200}
+    exported = client.get(f"/api/v1/{name}/?format=csv").getvalue().decode()
+    in_file = {str(id_of(name, row)) for row in csv.DictReader(io.StringIO(exported))} & set(rows.values())
+    assert listed == opened == in_file == expected
+    for pk in set(rows.values()) - expected:
+        assert client.get(f"/api/v1/{name}/{pk}/").status_code == 404
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_strangers_and_people_without_membership_stay_outside(name, django_user_model):
+    with acting_as(SYSTEM):
+        pk = TABLE[name][0](P, True)
+        nobody = django_user_model.objects.create_user("nobody", "nobody@example.org")
+    for address in (f"/api/v1/{name}/", f"/api/v1/{name}/{pk}/", f"/api/v1/{name}/?format=csv"):
+        assert Client().get(address).status_code == 401
+        assert logged_in(nobody).get(address).status_code == 403
+
+
+def test_the_first_net_holds_without_row_level_security():
+    """Querysets alone hide: everything is read here as the system, only the serializers know the reader."""
+    with acting_as(SYSTEM):
+        line, own = a_requirement(tier=S), a_pledge(nation="FR", tier=C)
+        hidden = a_pledge(nation="GB", tier=S)
+        own.requirement, own.superseded_by = line, hidden
+        own.save()
+    row = reader("officer").get(f"/api/v1/pledges/{own.pk}/").json()
+    assert (row["requirement"], row["superseded_by"]) == (None, None)
+    row = reader("planner").get(f"/api/v1/pledges/{own.pk}/").json()
+    assert (row["requirement"], row["superseded_by"]) == (line.pk, hidden.pk)
+
+
+def test_a_filter_cannot_ask_about_what_is_hidden():
+    with acting_as(SYSTEM):
+        hidden, pledge = a_condition(tier=S), a_pledge(tier=P)
+        pledge.conditions.set([hidden])
+    absent = hidden.pk + 1000
+    client = reader("analyst")
+    asked = [client.get(f"/api/v1/pledges/?condition={pk}") for pk in (hidden.pk, absent)]
+    assert [answer.status_code for answer in asked] == [400, 400]
+    assert asked[0].content.replace(b"%d" % hidden.pk, b"") == asked[1].content.replace(b"%d" % absent, b"")
+    assert client.get(f"/api/v1/pledges/{pledge.pk}/").json()["conditions"] == []
+
+
+def test_a_probability_is_for_the_planning_tier_only():
+    with acting_as(SYSTEM):
+        pk = a_condition(tier=P, probability=0.37).pk
+    for who in READERS:
+        client = reader(who)
+        assert ("probability" in client.get(f"/api/v1/conditions/{pk}/").json()) == (who in HIGH)
+        header = client.get("/api/v1/conditions/?format=csv").getvalue().decode().splitlines()[0]
+        assert ("probability" in header.split(",")) == (who in HIGH)
+        assert ("certainty_offered" in client.get("/api/v1/operations/").json()["results"][0]) == (who in HIGH)
+
+
+# --- Tokens -----------------------------------------------------------------------------------------
+
+
+@contextmanager
+def a_token(user, **fields):
+    with acting_as(SYSTEM):
+        token, secret = ApiToken.objects.create(user, **fields)
+    yield token, Client(headers={"Authorization": f"Token {secret}"})
+
+
+def test_a_token_sees_what_its_owner_sees():
+    with acting_as(SYSTEM):
+        officer = a_member(Role.OFFICER, "FR")
+        own, other = a_pledge(nation="FR", tier=S), a_pledge(nation="GB", tier=S)
+    with a_token(officer) as (token, client):
+        assert client.get(f"/api/v1/pledges/{own.pk}/").status_code == 200
+        assert client.get(f"/api/v1/pledges/{other.pk}/").status_code == 404
+        assert ids_in(client, "pledges") == [str(own.pk)]
+        assert str(own.pk) in client.get("/api/v1/pledges/?format=csv").getvalue().decode()
+
+
+def test_a_token_notes_its_use_once_a_minute():
+    with acting_as(SYSTEM):
+        analyst = a_member(Role.ANALYST)
+    with a_token(analyst) as (token, client):
+        client.get("/api/v1/nations/")
+        token.refresh_from_db()
+        first = token.last_used_at
+        client.get("/api/v1/nations/")
+        token.refresh_from_db()
+        assert first is not None
+        assert token.last_used_at == first
+        ApiToken.objects.filter(pk=token.pk).update(last_used_at=timezone.now() - timedelta(minutes=2))
+        client.get("/api/v1/nations/")
+        token.refresh_from_db()
+        assert token.last_used_at >= first
+
+
+def test_a_token_ends_with_the_membership_or_the_person_or_its_time():
+    with acting_as(SYSTEM):
+        analyst = a_member(Role.ANALYST)
+    with a_token(analyst) as (token, client):
+        assert client.get("/api/v1/nations/").status_code == 200
+        with acting_as(SYSTEM):
+            analyst.is_active = False
+            analyst.save()
+        answer = client.get("/api/v1/nations/")
+        assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "Token")
+        with acting_as(SYSTEM):
+            analyst.is_active = True
+            analyst.save()
+            analyst.membership.delete()
+        assert client.get("/api/v1/nations/").status_code == 403
+        assert client.get("/api/v1/nations/?format=csv").status_code == 403
+    with acting_as(SYSTEM):
+        other = a_member(Role.ANALYST)
+    with a_token(other, expiry=timedelta(seconds=-1)) as (token, client):
+        assert client.get("/api/v1/nations/").status_code == 401
+
+
+@pytest.mark.parametrize("secret", ["", "x", "x y", "f" * 64, "\xe9" * 40, "0" * 5000, "%00" * 10])
+def test_a_made_up_token_is_refused(secret):
+    answer = Client(headers={"Authorization": f"Token {secret}"}).get("/api/v1/nations/")
+    assert answer.status_code == 401
+    assert set(answer.json()) == {"type", "code", "detail", "errors"}
+
+
+# --- Pages ------------------------------------------------------------------------------------------
+
+
+def pages(client: Client, address: str) -> list[list[dict]]:
+    found = []
+    while address:
+        answer = client.get(address).json()
+        found.append(answer["results"])
+        address = answer["next"]
+    return found
+
+
+@pytest.mark.parametrize(
+    "ordering", ["id", "-id", "quantity", "-quantity", "available_from", "-available_from", "-nation", "-changed_at"]
+)
+def test_pages_by_any_order_hold_every_row_once_there_and_back(ordering):
+    with acting_as(SYSTEM):
+        for number in range(13):
+            day = None if number % 4 == 0 else timezone.now().date() + timedelta(days=number % 3)
+            a_pledge(None if number % 5 == 0 else number % 3, available_from=day, nation="FR" if number % 2 else "GB")
+    client = reader("planner")
+    whole = [row["id"] for row in client.get(f"/api/v1/pledges/?ordering={ordering}").json()["results"]]
+    forth = [[row["id"] for row in page] for page in pages(client, f"/api/v1/pledges/?ordering={ordering}&limit=4")]
+    assert [len(page) for page in forth] == [4, 4, 4, 1]
+    assert sum(forth, []) == whole
+    last = client.get(f"/api/v1/pledges/?ordering={ordering}&limit=4").json()
+    while last["next"]:
+        last = client.get(last["next"]).json()
+    back = [[row["id"] for row in last["results"]]]
+    while last["previous"]:
+        last = client.get(last["previous"]).json()
+        back.insert(0, [row["id"] for row in last["results"]])
+    assert sum(back, []) == whole
+
+
+def test_a_row_that_comes_or_goes_meanwhile_moves_no_other_across_the_cut():
+    with acting_as(SYSTEM):
+        rows = [a_pledge() for _ in range(6)]
+    client = reader("planner")
+    first = client.get("/api/v1/pledges/?limit=3").json()
+    with acting_as(SYSTEM):
+        rows[0].delete()
+    second = client.get(first["next"]).json()
+    assert [row["id"] for row in second["results"]] == [row.pk for row in rows[3:]]
+
+
+def test_a_cursor_belongs_to_its_query():
+    with acting_as(SYSTEM):
+        for _ in range(3):
+            a_pledge()
+    client = reader("planner")
+    link = client.get("/api/v1/pledges/?limit=1").json()["next"]
+    assert client.get(f"{link}&ordering=-id").status_code == 400
+    assert client.get(f"{link}&status=offered").status_code == 400
+    assert client.get(link[:-1] + ("A" if link[-1] != "A" else "B")).status_code == 400
+    assert client.get(link.replace("/pledges/", "/allocations/")).status_code == 400
+
+
+def test_an_empty_list_is_an_empty_page():
+    assert reader("planner").get("/api/v1/allocations/").json() == {"next": None, "previous": None, "results": []}
+
+
+# --- Whole files ------------------------------------------------------------------------------------
+
+
+def test_a_file_is_whole_and_says_its_name():
+    with acting_as(SYSTEM):
+        for _ in range(150):
+            a_pledge()
+    answer = reader("planner").get("/api/v1/pledges/?format=csv&ordering=-id")
+    assert answer.streaming
+    assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
+    assert answer.headers["Content-Disposition"].startswith('attachment; filename="pledges-')
+    rows = list(csv.DictReader(io.StringIO(answer.getvalue().decode())))
+    assert len(rows) == 150
+    assert [int(row["id"]) for row in rows] == sorted((int(row["id"]) for row in rows), reverse=True)
+
+
+def test_a_file_and_a_page_have_the_same_columns():
+    with acting_as(SYSTEM):
+        a_pledge()
+    client = reader("analyst")
+    [row] = client.get("/api/v1/pledges/").json()["results"]
+    header = client.get("/api/v1/pledges/?format=csv").getvalue().decode().splitlines()[0]
+    assert header.split(",") == list(row)
+
+
+def test_text_like_a_formula_is_disarmed_and_numbers_stay_numbers():
+    hostile = ["=1+1", "+cmd", "-2+3", "@SUM(A1)", "\t=1", " =1", "＝1", "＋1", "－1", "＠x"]  # noqa: RUF001
+    with acting_as(SYSTEM):
+        for text in [*hostile, "-7", "plain"]:
+            a_pledge(12.5, what=text)
+    file = reader("planner").get("/api/v1/pledges/?format=csv").getvalue().decode()
+    rows = list(csv.DictReader(io.StringIO(file)))
+    assert [row["what"] for row in rows] == [f"'{text}" for text in hostile] + ["-7", "plain"]
+    assert {row["quantity"] for row in rows} == {"12.5"}
+
+
+def test_accept_works_as_format_does():
+    answer = reader("planner").get("/api/v1/nations/", headers={"accept": "text/csv"})
+    assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
+
+
+# --- Cost -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_a_list_costs_the_same_whatever_the_number_of_rows(name):
+    make, _ = TABLE[name]
+    client = reader("planner")
+
+    def cost(address: str) -> int:
+        with CaptureQueriesContext(connection) as queries:
+            answer = client.get(address)
+            assert answer.status_code == 200
+            b"".join(answer)
+        return len(queries)
+
+    with acting_as(SYSTEM):
+        make(P, True)
+    client.get(f"/api/v1/{name}/")  # a session's first request costs more
+    few = [cost(f"/api/v1/{name}/"), cost(f"/api/v1/{name}/?format=csv")]
+    with acting_as(SYSTEM):
+        for number in range(40):
+            make(list(Tier)[number % 3], bool(number % 2))
+    many = [cost(f"/api/v1/{name}/"), cost(f"/api/v1/{name}/?format=csv")]
+    assert many == few
+    assert max(many) <= 25
+
+
+# --- What every answer has --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [name for name in LISTS if name != "jobs"])
+def test_every_thing_has_an_etag_and_no_answer_is_kept_by_caches(name):
+    with acting_as(SYSTEM):
+        pk = TABLE[name][0](P, True)
+    answer = reader("planner").get(f"/api/v1/{name}/{pk}/")
+    assert answer.headers["ETag"].startswith('"')
+    assert answer.json()["version"] >= 1
+    assert "no-store" in answer.headers["Cache-Control"]
+
+
+def test_the_docs_page_is_for_members_and_asks_nothing_outside(django_user_model):
+    answer = Client().get("/api/v1/docs/")
+    assert answer.status_code == 302
+    assert settings.LOGIN_URL in answer.headers["Location"] or "/accounts/login/" in answer.headers["Location"]
+    page = reader("analyst").get("/api/v1/docs/").content.decode()
+    assert "swagger-ui-bundle.js" in page
+    assert "http://" not in page.replace("http://testserver", "")
+    assert "https://" not in page
+    assert "<style" not in page
+    assert " style=" not in page
