@@ -412,7 +412,7 @@ def wait_for(engine: Engine, process: subprocess.Popen, *, seconds: float = _STA
             attempts -= 1
             if not attempts:
                 break
-            time.sleep(1)
+            time.sleep(0.5)
             process = engine.start()
         elif engine.is_ready():
             return process
@@ -611,7 +611,7 @@ def _arguments(pid: int) -> list[str]:
     """Return the arguments a process was started with; empty where it is gone."""
     if sys.platform == "linux":
         try:
-            return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").split("\0")
+            return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").split("\0")[:-1]
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             return []
     shown = subprocess.run(["ps", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, check=False)

@@ -1,26 +1,27 @@
 """What must be recomputed: marks are inserted by the writing transaction, claimed and deleted by a worker.
 
 One mark per change and key, never unique per key: a mark deleted by key would lose a write that comes while the worker
-computes. The marks themselves are inserted by triggers (``coalition.bookkeeping``), so no writer can forget one.
+computes. The marks themselves are inserted by triggers (``coalition.bookkeeping``), so no writer can forget one. Marks
+of a kind are swept by the task ``sweep.KIND`` of the app that owns it: the kernel knows no more than its name.
 """
 
 import logging
-import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from django.db import connection, transaction
+from django.db import IntegrityError, OperationalError, connection, transaction
+from django.db.models import Count, Min
 from django.utils import timezone
 
-from coalition.celery import app
+from coalition import broker
+from coalition.access import SYSTEM, acting_as
 from coalition.models import Stale
 
 AMBER_AFTER = timedelta(seconds=60)
-SILENCE_AFTER_FAILURE_S = 5.0
+ATTEMPTS = 3  # a row deleted under the worker, or a deadlock, is over the next time
 
 log = logging.getLogger(__name__)
-_broker_silent_until = 0.0
 
 
 @dataclass(frozen=True)
@@ -31,27 +32,62 @@ class Claim:
     keys: list[str]
 
 
+@dataclass(frozen=True)
+class Waiting:
+    """How many distinct keys wait to be recomputed, and since when the oldest mark does (aware UTC; None for none)."""
+
+    keys: int
+    since: datetime | None
+
+
 def mark(kind: str, keys: Iterable[str]) -> None:
     """Insert one mark per distinct key, for changes no trigger sees (the date turns, a full recompute is asked for)."""
     Stale.objects.bulk_create([Stale(kind=kind, key=key) for key in sorted(set(keys))])
 
 
-def claim(kind: str, limit: int = 500) -> Claim:
-    """Lock up to ``limit`` unclaimed marks, oldest first, then each key's advisory lock in sorted order.
+def mark_unmarked(kind: str, keys: Iterable[str]) -> int:
+    """Mark those of the keys that no mark waits for; return how many. For what is asked again and again by the beat."""
+    wanted = set(keys)
+    waiting = Stale.objects.filter(kind=kind, key__in=wanted).values_list("key", flat=True)
+    missing = wanted.difference(waiting)
+    mark(kind, missing)
+    return len(missing)
 
-    Call inside the transaction that computes and stores the answers; end with ``settle``. Marks that another worker
-    holds are skipped; waiting for a key's lock orders two workers on the same key.
+
+def claim(kind: str, limit: int = 500, *, without: Iterable[str] = ()) -> Claim:
+    """Lock the keys of up to ``limit`` unclaimed marks, oldest first, and take all unclaimed marks of these keys.
+
+    Call inside the READ COMMITTED transaction that computes and stores the answers; end with ``settle``. Marks that
+    another worker holds are skipped. Waiting for the keys' locks orders two workers on the same key; only what is read
+    after them is sure to hold what the marks stand for.
     """
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT id, key FROM coalition_stale WHERE kind = %s ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED",
-            [kind, limit],
+            "SELECT key FROM coalition_stale WHERE kind = %s AND key <> ALL(%s)"
+            " ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED",
+            [kind, list(without), limit],
         )
-        rows = cursor.fetchall()
-        keys = sorted({key for _, key in rows})
-        for key in keys:
-            cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"{kind}:{key}"])
-    return Claim(ids=[pk for pk, _ in rows], keys=keys)
+        keys = sorted({key for (key,) in cursor.fetchall()})
+        if not keys:
+            return Claim(ids=[], keys=[])
+        lock(kind, keys)
+        cursor.execute(
+            "SELECT id FROM coalition_stale WHERE kind = %s AND key = ANY(%s) FOR UPDATE SKIP LOCKED", [kind, keys]
+        )
+        return Claim(ids=[pk for (pk,) in cursor.fetchall()], keys=keys)
+
+
+def lock(kind: str, keys: Iterable[str]) -> None:
+    """Wait until no other transaction computes these keys, and hold them to the end of this one.
+
+    All in one call, in one order everywhere, so that two workers cannot wait for each other.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_advisory_xact_lock(number) FROM (SELECT DISTINCT hashtextextended(key, 0) AS number"
+            " FROM unnest(%s::text[]) AS key ORDER BY number) AS numbers",
+            [[f"{kind}:{key}" for key in keys]],
+        )
 
 
 def settle(claimed: Claim) -> None:
@@ -59,28 +95,61 @@ def settle(claimed: Claim) -> None:
     Stale.objects.filter(pk__in=claimed.ids).delete()
 
 
-def waiting_since(kind: str):
-    """Return when the oldest open mark was made (aware UTC), or None when everything is computed."""
-    oldest = Stale.objects.filter(kind=kind).order_by("id").first()
-    return oldest.marked_at if oldest else None
+def drain(kind: str, recompute: Callable[[list[str]], object], *, chunk: int = 500) -> int:
+    """Claim, recompute and settle, a chunk of marks per transaction, until none is left; return the number of keys.
+
+    Acts as the system. A key whose answer cannot be computed keeps its marks and is logged; the others are not held up.
+    """
+    done, failures, poisoned = 0, 0, []
+    while True:
+        claimed = Claim(ids=[], keys=[])
+        try:
+            with acting_as(SYSTEM):
+                claimed = claim(kind, chunk, without=poisoned)
+                if not claimed.keys:
+                    return done
+                recompute(claimed.keys)
+                settle(claimed)
+            done += len(claimed.keys)
+            failures = 0
+        except (IntegrityError, OperationalError):
+            failures += 1
+            if failures == ATTEMPTS and not _one_by_one(kind, claimed, poisoned):
+                raise
+            chunk = 1 if failures >= ATTEMPTS else chunk
+        except Exception:
+            if not _one_by_one(kind, claimed, poisoned):
+                raise
+            chunk = 1
 
 
-def is_amber(since) -> bool:
+def _one_by_one(kind: str, claimed: Claim, poisoned: list[str]) -> bool:
+    """After a failure: name the key when it was one alone; return False when nothing had been claimed."""
+    if len(claimed.keys) == 1:
+        log.exception("%s %s cannot be computed; its marks stay.", kind, claimed.keys[0])
+        poisoned += claimed.keys
+    return bool(claimed.keys)
+
+
+def waiting(kind: str, *, prefix: str = "") -> Waiting:
+    """Return what waits to be recomputed among the keys that begin with the prefix. One query."""
+    found = Stale.objects.filter(kind=kind, key__startswith=prefix).aggregate(
+        keys=Count("key", distinct=True), since=Min("marked_at")
+    )
+    return Waiting(**found)
+
+
+def is_amber(since: datetime | None) -> bool:
     """Return True when marks have waited so long that a dashboard must say so."""
     return since is not None and timezone.now() - since > AMBER_AFTER
 
 
 def nudge() -> None:
-    """After commit, ask a worker to sweep now. Beat sweeps anyway: a broker that is away costs seconds, no answers."""
-    transaction.on_commit(_send)
+    """After commit, ask workers to sweep now. Beat sweeps anyway: a broker that is away costs nothing but seconds."""
+    transaction.on_commit(send_sweeps)
 
 
-def _send() -> None:
-    global _broker_silent_until
-    if time.monotonic() < _broker_silent_until or not Stale.objects.exists():
-        return
-    try:
-        app.send_task("coalition.sweep", retry=False)
-    except Exception:  # whatever the broker's client raises, the write is committed and the answer must go out
-        _broker_silent_until = time.monotonic() + SILENCE_AFTER_FAILURE_S
-        log.warning("The broker did not take a nudge; beat will sweep.", exc_info=True)
+def send_sweeps() -> None:
+    """Send ``sweep.KIND`` for each kind that has marks; nothing when there are none."""
+    for kind in Stale.objects.order_by("kind").values_list("kind", flat=True).distinct():
+        broker.send(f"sweep.{kind}", expires_s=60)

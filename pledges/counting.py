@@ -6,7 +6,7 @@ requirement line is answered by its allocations alone; a surplus on one line nev
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from decimal import Decimal
 
@@ -154,7 +154,7 @@ class _Tally:
     blocked: Decimal = ZERO
     blocked_pledges: int = 0
     open_conditions: int = 0
-    lines: list[tuple[LineRow, LineCount]] = field(default_factory=list)
+    lines: list[tuple[int, LineCount]] = field(default_factory=list)
 
 
 def or_better(sums: Iterable) -> tuple:
@@ -196,8 +196,7 @@ def count(plan: Plan, *, today: date) -> PlanCounts:
         given.setdefault(allocation.pledge_id, []).append(allocation)
 
     line_counts = {
-        line.id: _count_line(line, answers[line.id], pledge_of, today, any_alone=plan.any_alone)
-        for line in plan.lines
+        line.id: _count_line(line, answers[line.id], pledge_of, today, any_alone=plan.any_alone) for line in plan.lines
     }
     windows = [(row.first, row.last) for row in (*plan.pledges, *plan.lines)]
     starts = breakpoints(today, windows)
@@ -209,8 +208,27 @@ def count(plan: Plan, *, today: date) -> PlanCounts:
     for line in plan.lines:
         own = line_counts[line.id]
         for i in _span(starts, line):
-            tallies[i].lines.append((line, own.stretches[bisect_right(own.starts, starts[i]) - 1]))
+            tallies[i].lines.append((line.priority, own.stretches[bisect_right(own.starts, starts[i]) - 1]))
     return PlanCounts(starts, tuple(map(_capability_count, tallies)), line_counts, _count_nations(plan.pledges))
+
+
+def over_lines(lines: Iterable[tuple[int, LineCount]]) -> CapabilityCount:
+    """Return the sums over active lines, given with their priority; as levels stands what is allocated to them."""
+    pairs = list(lines)
+    counts = [line for _, line in pairs]
+    allocated = _added(line.allocated for line in counts)
+    return CapabilityCount(
+        levels=allocated,
+        need=sum((line.need for line in counts), ZERO),
+        lines=len(counts),
+        priority=min((priority for priority, _ in pairs), default=None),
+        allocated=allocated,
+        covered=_added(line.covered for line in counts),
+        reserve=_added(line.reserve for line in counts),
+        met=tuple(sum(line.covered[place] == line.need for line in counts) for place in range(len(LEVELS))),
+        open_conditions=sum(line.open_conditions for line in counts),
+        slow=sum(line.slow for line in counts),
+    )
 
 
 def _span(starts: tuple[date, ...], row: PledgeRow | LineRow) -> range:
@@ -296,24 +314,14 @@ def _tally_pledge(
 
 
 def _capability_count(tally: _Tally) -> CapabilityCount:
-    counts = [line_count for _, line_count in tally.lines]
-    return CapabilityCount(
+    return replace(
+        over_lines(tally.lines),
         levels=tuple(tally.levels),
         unquantified=tuple(tally.unquantified),
         blocked=tally.blocked,
         blocked_pledges=tally.blocked_pledges,
         free=tuple(tally.free),
-        need=sum((line.quantity for line, _ in tally.lines), ZERO),
-        lines=len(counts),
-        priority=min((line.priority for line, _ in tally.lines), default=None),
-        allocated=_added(line_count.allocated for line_count in counts),
-        covered=_added(line_count.covered for line_count in counts),
-        reserve=_added(line_count.reserve for line_count in counts),
-        met=tuple(
-            sum(line_count.covered[place] == line_count.need for line_count in counts) for place in range(len(LEVELS))
-        ),
         open_conditions=tally.open_conditions,
-        slow=sum(line_count.slow for line_count in counts),
     )
 
 

@@ -47,6 +47,7 @@ class PledgeFilter(django_filters.FilterSet):
     overdue = django_filters.BooleanFilter(method="overdue_for_confirmation", label="Overdue for confirmation")
     unquantified = django_filters.BooleanFilter(field_name="quantity", lookup_expr="isnull", label="Unquantified")
     illustrative = django_filters.BooleanFilter(label="Illustrative")
+    on_ladder = django_filters.BooleanFilter(method="still_on_ladder", label="On the ladder")
     superseded = django_filters.BooleanFilter(
         field_name="superseded_by", lookup_expr="isnull", exclude=True, label="Superseded"
     )
@@ -81,10 +82,13 @@ class PledgeFilter(django_filters.FilterSet):
         return rows.filter(level=level)
 
     def at_level_or_better(self, rows: QuerySet, name: str, level: str) -> QuerySet:
-        return rows.at_level_or_better(level)
+        return rows.at_least(level)
 
     def standing_on(self, rows: QuerySet, name: str, day) -> QuerySet:
         return rows.standing_on(day)
+
+    def still_on_ladder(self, rows: QuerySet, name: str, wanted: bool) -> QuerySet:
+        return rows.filter(status__in=Pledge.ON_LADDER) if wanted else rows.exclude(status__in=Pledge.ON_LADDER)
 
     def counted_at(self, rows: QuerySet, name: str, tier: str) -> QuerySet:
         return rows.counted_at(tier_named(tier))

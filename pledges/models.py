@@ -159,9 +159,7 @@ class PledgeQuerySet(models.QuerySet):
         now = standing.today_of_operation(today)
         return self.annotate(
             has_open=standing.hangs_on(Condition.State.OPEN), has_failed=standing.hangs_on(Condition.State.FAILED)
-        ).annotate(
-            level=standing.level(), stands_from=standing.stands_from(now), stands_until=standing.stands_until()
-        )
+        ).annotate(level=standing.level(), stands_from=standing.stands_from(now), stands_until=standing.stands_until())
 
     def within_window(self, day: date):
         """Keep pledges whose days hold this one, blocked ones too. Needs ``with_standing``."""

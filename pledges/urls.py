@@ -2,7 +2,7 @@
 
 from django.urls import include, path
 
-from pledges.views import capabilities, conditions, nations, plan, pledges
+from pledges.views import capabilities, conditions, nations, plan, pledges, readiness
 
 pledge_urls = [
     path("", pledges.board, name="board"),
@@ -43,6 +43,12 @@ condition_urls = [
     path("<int:condition_id>/", conditions.detail, name="detail"),
     path("<int:condition_id>/edit/", conditions.edit, name="edit"),
 ]
+readiness_urls = [
+    path("", readiness.matrix, name="matrix"),
+    path("nations/", readiness.nations, name="nations"),
+    path("age/", readiness.age, name="age"),
+    path("<slug:code>/", readiness.capability, name="capability"),
+]
 
 urlpatterns = [
     path("pledges/", include((pledge_urls, "pledges"))),
@@ -51,4 +57,5 @@ urlpatterns = [
     path("capabilities/", include((capability_urls, "capabilities"))),
     path("nations/", include((nation_urls, "nations"))),
     path("conditions/", include((condition_urls, "conditions"))),
+    path("readiness/", include((readiness_urls, "readiness"))),
 ]

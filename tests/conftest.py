@@ -4,6 +4,7 @@ import pytest
 from django.conf import settings
 
 from tests import bed  # before anything that imports models
+from tests.product import running_product
 
 
 @pytest.fixture(scope="session")
@@ -41,3 +42,10 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="session", autouse=True)
 def _own_media_folder(tmp_path_factory):
     settings.MEDIA_ROOT = tmp_path_factory.mktemp("media")
+
+
+@pytest.fixture(scope="session")
+def live_product():
+    """The real thing with the demo loaded: web, worker, beat and engines of its own, shared by a whole run."""
+    with running_product(bed.DATA_DIR / f"product-{bed.NUMBER}", demo=True) as product:
+        yield product

@@ -22,7 +22,7 @@ def level_bar(
     """Draw amounts per level, in the order given, side by side on one scale, with a mark where the need is.
 
     ``amounts`` are quantities, not shares, in one unit; None and 0 take no room. The scale ends at the larger
-    of the sum and the need, so a surplus is visible beyond the mark. With nothing to draw, there is only a track.
+    of the sum and the need, so a surplus shows beyond the mark. With nothing to draw, there is only a track.
     """
     pairs = amounts.items() if isinstance(amounts, Mapping) else amounts
     filled = [(level, Decimal(str(amount))) for level, amount in pairs if amount]

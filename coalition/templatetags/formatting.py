@@ -175,3 +175,9 @@ def flag_url(code: object) -> str:
 def at(answers: dict | None, key: object) -> object:
     """Return what a dictionary holds under a key, or None."""
     return (answers or {}).get(key)
+
+
+@register.filter
+def of_all(total: int | None) -> str:
+    """Write what a number is a part of: ``of 64``."""
+    return f"of {quantity(total or 0)}"

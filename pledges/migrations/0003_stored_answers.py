@@ -4,25 +4,26 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('pledges', '0002_rights'),
+        ("pledges", "0002_rights"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='readinessline',
-            name='nations',
-            field=models.JSONField(default=dict, help_text='On a whole capability: nation, level, what is on the ladder'),
+            model_name="readinessline",
+            name="nations",
+            field=models.JSONField(
+                default=dict, help_text="On a whole capability: nation, level, what is on the ladder"
+            ),
         ),
         migrations.AlterField(
-            model_name='readinessline',
-            name='answers',
-            field=models.JSONField(help_text='One object per stretch: the measures of ``pledges.counting``'),
+            model_name="readinessline",
+            name="answers",
+            field=models.JSONField(help_text="One object per stretch: the measures of ``pledges.counting``"),
         ),
         migrations.AlterField(
-            model_name='readinessline',
-            name='ends_on',
-            field=models.DateField(help_text='The last day worth drawing; the answer holds beyond it'),
+            model_name="readinessline",
+            name="ends_on",
+            field=models.DateField(help_text="The last day worth drawing; the answer holds beyond it"),
         ),
     ]

@@ -1,0 +1,190 @@
+"""How fast is `pledges.certainty` on the plan that DESIGN section 7 names, and how does plain simulation compare?
+
+Run it from the repository: `python tests/bench/certainty_bench.py`. The plan is made up, from a fixed seed. It asserts
+nothing; it prints seconds, and the naive simulation beside them in the same run.
+"""
+
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from pledges import certainty
+from pledges.certainty import Capability, Contribution, Plan
+
+NATIONS, CAPABILITIES, LINES, PLEDGES, DAYS, CONDITIONS = 35, 60, 500, 2000, 730, 8
+DRAWS = 200_000
+CERTAINTY_BY_STEP = (0.15, 0.40, 0.85, 0.95, 0.98, 1.0)
+STEP_SHARES = (0.1, 0.25, 0.35, 0.15, 0.05, 0.1)
+
+
+@dataclass(frozen=True)
+class Coalition:
+    """A made-up plan: capabilities with lines, the chances of the open conditions, and whose each pledge is."""
+
+    groups: tuple[Capability, ...]
+    conditions: tuple[float, ...]
+    pledges_of: dict[str, frozenset[int]]
+
+
+def a_coalition(*, round_quantities: bool, seed: int = 7) -> Coalition:
+    """Return the plan. Quantities go up to 5,000, in steps of 50 when they are round.
+
+    A pledge stands for 3 to 24 months, hangs on no, one or two of the conditions, and answers one line or, one time in
+    four, two lines of its capability. Capabilities differ in size. Most lines run through the whole two years.
+    """
+    rng = np.random.default_rng(seed)
+    sizes = rng.dirichlet(np.full(CAPABILITIES, 4.0))
+    capability_of_line = np.concatenate(
+        (np.arange(CAPABILITIES), rng.choice(CAPABILITIES, LINES - CAPABILITIES, p=sizes))
+    )
+    lines_of = [np.flatnonzero(capability_of_line == c) for c in range(CAPABILITIES)]
+    by_line: list[list[Contribution]] = [[] for _ in range(LINES)]
+    pool: list[list[Contribution]] = [[] for _ in range(CAPABILITIES)]
+    owned: dict[str, set[int]] = {f"N{n:02}": set() for n in range(NATIONS)}
+    for pledge in range(PLEDGES):
+        line = int(rng.integers(LINES))
+        c = int(capability_of_line[line])
+        weight = 50 * int(rng.integers(1, 101)) if round_quantities else int(rng.integers(1, 5001))
+        chance = float(rng.choice(CERTAINTY_BY_STEP, p=STEP_SHARES)) * 2.0 ** (-rng.integers(0, 60) / 90)
+        first = int(rng.integers(-60, 540))
+        last = min(DAYS - 1, first + int(rng.integers(90, 731)))
+        gates = tuple(int(g) for g in rng.choice(CONDITIONS, rng.choice(3, p=(0.4, 0.4, 0.2)), replace=False))
+        whole = Contribution(pledge, weight, chance, first, last, gates)
+        owned[f"N{int(rng.integers(NATIONS)):02}"].add(pledge)
+        pool[c].append(whole)
+        if rng.random() < 0.25 and len(lines_of[c]) > 1:
+            other = int(rng.choice(lines_of[c][lines_of[c] != line]))
+            part = weight // 2 // 50 * 50 if round_quantities else weight // 2
+            by_line[line].append(replace(whole, weight=weight - part))
+            by_line[other].append(replace(whole, weight=part))
+        else:
+            by_line[line].append(whole)
+    plans = []
+    for pieces in by_line:
+        through = rng.random() < 0.6
+        first = 0 if through else int(rng.integers(0, 400))
+        last = DAYS - 1 if through else min(DAYS - 1, first + int(rng.integers(90, 400)))
+        standing = sum(p.weight * p.chance for p in pieces) * 0.5
+        need = max(50, round(standing * rng.uniform(0.4, 1.3) / 50) * 50)
+        plans.append(Plan(need, first, last, tuple(pieces)))
+    groups = tuple(
+        Capability(tuple(plans[n] for n in lines_of[c]), tuple(pool[c])) for c in range(CAPABILITIES)
+    )
+    conditions = tuple(float(q) for q in rng.uniform(0.3, 0.95, CONDITIONS))
+    return Coalition(groups, conditions, {nation: frozenset(own) for nation, own in owned.items()})
+
+
+def seconds(work: Callable[[], object], times: int = 3) -> float:
+    """Return the shortest of some runs."""
+    best = math.inf
+    for _ in range(times):
+        begin = time.perf_counter()
+        work()
+        best = min(best, time.perf_counter() - begin)
+    return best
+
+
+def _answer_groups(groups: tuple[Capability, ...], conditions: tuple[float, ...]) -> list:
+    return certainty.capabilities(groups, conditions)
+
+
+def _nothing(_: int) -> None:
+    """Let a process start and import before the clock runs."""
+
+
+def halves(groups: tuple[Capability, ...]) -> list[tuple[Capability, ...]]:
+    """Cut the capabilities into two parts of about equal work."""
+    ordered = sorted(groups, key=lambda group: -sum(len(plan.contributions) for plan in group.lines))
+    return [tuple(ordered[::2]), tuple(ordered[1::2])]
+
+
+def with_one_pledge_changed(coalition: Coalition, count: int = 200) -> Iterator[float]:
+    """Yield the seconds that it takes to answer a pledge's capability anew, for some pledges."""
+    rng = np.random.default_rng(1)
+    homes = [(c, piece.pledge) for c, group in enumerate(coalition.groups) for piece in group.pool]
+    for at in rng.choice(len(homes), count, replace=False):
+        group, pledge = coalition.groups[homes[at][0]], homes[at][1]
+        lines = tuple(
+            replace(
+                plan,
+                contributions=tuple(
+                    replace(p, chance=p.chance * 0.9) if p.pledge == pledge else p for p in plan.contributions
+                ),
+            )
+            for plan in group.lines
+        )
+        pool = tuple(replace(p, chance=p.chance * 0.9) if p.pledge == pledge else p for p in group.pool)
+        begin = time.perf_counter()
+        certainty.capabilities([Capability(lines, pool)], coalition.conditions)
+        yield time.perf_counter() - begin
+
+
+def naive_simulation(coalition: Coalition, answers: list) -> tuple[float, float]:
+    """Draw every pledge and condition `DRAWS` times; return the seconds and the largest difference to P(met)."""
+    rng = np.random.default_rng(3)
+    begin = time.perf_counter()
+    worlds = rng.random((CONDITIONS, DRAWS)) < np.array(coalition.conditions)[:, None]
+    furthest = 0.0
+    for group, answer in zip(coalition.groups, answers, strict=True):
+        for plan, line in zip(group.lines, answer.lines, strict=True):
+            coming = []
+            for piece in plan.contributions:
+                comes = rng.random(DRAWS) < piece.chance
+                for c in piece.conditions:
+                    comes &= worlds[c]
+                coming.append(comes)
+            for t, day in enumerate(line.first):
+                total = np.zeros(DRAWS)
+                for piece, comes in zip(plan.contributions, coming, strict=True):
+                    if piece.first <= day <= piece.last:
+                        total += piece.weight * comes
+                furthest = max(furthest, abs((total >= plan.need).mean() - line.p_met[t]))
+    return time.perf_counter() - begin, furthest
+
+
+def report(kind: str, coalition: Coalition, pool: ProcessPoolExecutor, *, simulate: bool) -> None:
+    answers = certainty.capabilities(coalition.groups, coalition.conditions)
+    stretches = sum(len(line.first) for answer in answers for line in answer.lines)
+    print(f"\n{kind}: {LINES} lines in {stretches} stretches")
+    for name, parts in (
+        ("lines", [line for answer in answers for line in answer.lines]),
+        ("joint", answers),
+        ("pooled", [answer.pooled for answer in answers]),
+    ):
+        methods = [method for part in parts for method in part.method]
+        count = {method: methods.count(method) for method in dict.fromkeys(methods)}
+        worst = max(float(part.error.max(initial=0)) for part in parts)
+        print(f"  {name:8} {count}, largest bound {worst:.2g}")
+    parts = halves(coalition.groups)
+    alone = seconds(lambda: certainty.capabilities(coalition.groups, coalition.conditions))
+    two = seconds(lambda: list(pool.map(_answer_groups, parts, [coalition.conditions] * 2)))
+    plans = [plan for group in coalition.groups for plan in group.lines]
+    only = seconds(lambda: certainty.lines(plans, coalition.conditions))
+    print(f"  full: {two:.2f} s on two processes, {alone:.2f} s on one; lines only, on one {only:.2f} s")
+    one = np.sort(list(with_one_pledge_changed(coalition))) * 1000
+    p50, p95 = one[len(one) // 2], one[int(len(one) * 0.95)]
+    print(f"  one pledge changed: p50 {p50:.0f} ms, p95 {p95:.0f} ms, slowest {one[-1]:.0f} ms")
+    if simulate:
+        took, furthest = naive_simulation(coalition, answers)
+        print(f"  naive simulation, {DRAWS:,} draws, lines only: {took:.1f} s, off by up to {furthest:.1e}")
+
+
+def main() -> None:
+    """Print the figures for round quantities and for arbitrary whole numbers."""
+    with ProcessPoolExecutor(2) as pool:
+        list(pool.map(_nothing, range(4)))
+        for kind, is_round in (("round quantities", True), ("whole numbers to 5,000", False)):
+            report(kind, a_coalition(round_quantities=is_round), pool, simulate="--quick" not in sys.argv)
+
+
+if __name__ == "__main__":
+    main()
