@@ -3,7 +3,7 @@
 A viewset reads with a flat serializer and writes by calling the domain; it holds no rule of its own.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from django.conf import settings
@@ -11,18 +11,16 @@ from django.db.models import Model, QuerySet
 from django.http import StreamingHttpResponse
 from django.utils import timezone
 from django_filters import rest_framework as filters
-from drf_spectacular.utils import OpenApiParameter
 from rest_framework import serializers
 from rest_framework.exceptions import NotAcceptable, ParseError, ValidationError
-from rest_framework.mixins import RetrieveModelMixin
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.parsers import JSONParser
 from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
-from coalition.access import Tier, acting_as, actor_of, can
-from coalition.editing import etag
+from coalition.access import Tier, acting_as, actor_of, can, demand
+from coalition.editing import Answer, etag, once, version_asked
 from coalition.paging import KeysetPagination, Order
 from coalition.refusals import TooLarge
 from coalition.renderers import EXPORTS, Export, Table
@@ -62,35 +60,35 @@ class BoundedJSONParser(JSONParser):
             raise ParseError("The JSON is nested too deeply.") from None
 
 
-class CoalitionViewSet(RetrieveModelMixin, GenericViewSet):
-    """Read what the user may see.
+class ApiViewSet(GenericViewSet):
+    """What every address has: one error shape, JSON in, no parameter ignored, lists as pages or whole files.
 
     ``write_actions`` maps a DRF action to one of access.RULES, ``write_scope`` is the token scope that may write.
-    ``inputs`` maps an action to the serializer of its body; ``creates`` take an Idempotency-Key, ``changes`` demand
-    If-Match. ``orderings`` maps public names to fields. ``described`` are further query parameters, per action.
+    ``inputs`` maps an action to the serializer of its body, ``queries`` to that of its query parameters.
+    ``creates`` take an Idempotency-Key, ``changes`` demand If-Match.
     """
 
     http_method_names = ["get", "head", "options", "post", "patch", "delete"]
     content_negotiation_class = Negotiation
     parser_classes = [BoundedJSONParser]
-    pagination_class = KeysetPagination
-    filterset_class: type[filters.FilterSet] | None = None
-    orderings: dict[str, str] = {"id": "id"}
-    default_ordering = "id"
-    described: dict[str, tuple[OpenApiParameter, ...]] = {}
+    listing = ("list",)
     inputs: dict[str, type[serializers.Serializer]] = {}
+    outputs: dict[str, type[serializers.Serializer]] = {}
+    queries: dict[str, type[serializers.Serializer]] = {}
     creates: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
-    versioned = True
     write_actions: dict[str, str] = {}
     write_scope: str | None = None
-
-    def get_queryset(self) -> QuerySet:
-        return super().get_queryset().visible_to(self.request.user)
+    versioned = False
 
     def get_renderers(self):
-        whole = [renderer() for renderer in EXPORTS] if self.action == "list" else []
+        whole = [renderer() for renderer in EXPORTS] if self.action in self.listing else []
         return [JSONRenderer(), *whole]
+
+    def check_permissions(self, request):
+        if self.action is None and request.user.is_authenticated:
+            self.http_method_not_allowed(request)
+        super().check_permissions(request)
 
     def initial(self, request, *args, **kwargs):
         super().initial(request, *args, **kwargs)
@@ -103,79 +101,135 @@ class CoalitionViewSet(RetrieveModelMixin, GenericViewSet):
 
     def known_parameters(self) -> dict[str, bool]:
         """Return the query parameters this action knows; True where one may be given more than once."""
-        known = {"format": False, **{each.name: False for each in self.described.get(self.action, ())}}
+        query = self.queries.get(self.action)
+        return {"format": False} | dict.fromkeys(query().fields if query else (), False)
+
+    def query(self) -> dict[str, Any]:
+        """Return the checked query parameters of an action that has a serializer for them."""
+        serializer = self.queries[self.action](
+            data=self.request.query_params.dict(), context=self.get_serializer_context()
+        )
+        serializer.is_valid(raise_exception=True)
+        return serializer.validated_data
+
+    def input(self, **kwargs) -> dict[str, Any]:
+        """Return the checked body of the request. Raises a 400 naming the fields, unknown ones included."""
+        return checked(self.inputs[self.action], self.request.data, context=self.get_serializer_context(), **kwargs)
+
+    def streamed(self, table: Table, rows: Iterable[dict[str, Any]]) -> StreamingHttpResponse:
+        """Answer with a file. The request's transaction is over when it is written, so it is written in its own."""
+        renderer, actor = self.request.accepted_renderer, actor_of(self.request.user)
+
+        def pieces() -> Iterator[bytes]:
+            with acting_as(actor):
+                yield from renderer.write(rows, table)
+
+        return StreamingHttpResponse(
+            pieces(),
+            content_type=f"{renderer.media_type}; charset={renderer.charset}"
+            if renderer.charset
+            else renderer.media_type,
+            headers={
+                "Content-Disposition": f'attachment; filename="{table.name}-{timezone.now():%Y%m%dT%H%MZ}'
+                f'.{renderer.format}"'
+            },
+        )
+
+
+class CoalitionViewSet(ApiViewSet):
+    """Rows of one model that the user may see. ``orderings`` maps public names to the fields a list is ordered by."""
+
+    pagination_class = KeysetPagination
+    filterset_class: type[filters.FilterSet] | None = None
+    orderings: dict[str, str] = {"id": "id"}
+    default_ordering = "id"
+    versioned = True
+
+    def get_queryset(self) -> QuerySet:
+        return super().get_queryset().visible_to(self.request.user)
+
+    def get_serializer(self, *args, **kwargs):
+        """Return the serializer that reads. What is written has its own, in ``inputs``."""
+        kwargs.setdefault("context", self.get_serializer_context())
+        return self.serializer_class(*args, **kwargs)
+
+    def known_parameters(self) -> dict[str, bool]:
+        known = super().known_parameters()
         if self.action == "list":
-            if self.pagination_class:
-                known |= dict.fromkeys(self.pagination_class.parameters, False)
-            if self.filterset_class:
-                known |= {
-                    name: isinstance(each, filters.MultipleChoiceFilter)
-                    for name, each in self.filterset_class.base_filters.items()
-                }
+            known |= dict.fromkeys(self.pagination_class.parameters, False)
+            known |= {
+                name: isinstance(each, filters.MultipleChoiceFilter)
+                for name, each in self.filterset_class.base_filters.items()
+            }
         return known
 
     def list(self, request, *args, **kwargs):
         rows = self.filter_queryset(self.get_queryset())
         if isinstance(request.accepted_renderer, Export):
-            return self.export(Order.asked(request, self).sort(rows))
+            rows, serializer = Order.asked(request, self).sort(rows), self.get_serializer()
+            table = Table(name=self.basename, columns=tuple(serializer.fields))
+            return self.streamed(table, serialized(serializer, rows))
         page = self.paginate_queryset(rows)
         return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
     def retrieve(self, request, *args, **kwargs):
         return self.shown(self.get_object())
 
-    def shown(self, thing: Model, status: int = 200) -> Response:
+    def shown(self, thing: Model) -> Response:
         """Answer with one thing and, where it has a version, its ETag."""
         headers = {"ETag": etag(thing)} if self.versioned else {}
-        return Response(self.get_serializer(thing).data, status=status, headers=headers)
+        return Response(self.get_serializer(thing).data, headers=headers)
 
-    def shown_again(self, pk: Any, status: int = 200) -> Response:
-        """Answer with one thing as it now stands, read again with all that lists show."""
-        return self.shown(self.get_queryset().get(pk=pk), status)
+    def shown_again(self, thing: Model) -> Response:
+        """Answer with one thing as it now stands, read again with all that the serializer shows."""
+        return self.shown(self.get_queryset().get(pk=thing.pk))
 
-    def export(self, rows: QuerySet) -> StreamingHttpResponse:
-        """Answer with all rows as a file, streamed from a server-side cursor in a transaction of its own."""
-        serializer = self.get_serializer()
-        table = Table(name=self.basename, columns=tuple(serializer.fields))
-        return streamed(self.request, table, serialized(serializer, rows), actor=actor_of(self.request.user))
+    def created(self, create: Callable[[], Model]) -> Response:
+        """Create once, however often the request is sent under one Idempotency-Key, and answer 201 with the thing."""
 
-    def get_serializer(self, *args, **kwargs):
-        """Return the serializer that reads. (Writes have their own, see ``input_of``.)"""
-        kwargs.setdefault("context", self.get_serializer_context())
-        return self.serializer_class(*args, **kwargs)
+        def answer() -> Answer:
+            response = self.shown_again(create())
+            return Answer(status=201, body={"row": response.data, "etag": response.headers["ETag"]})
 
-    def input_of(self, serializer_class: type[serializers.Serializer], **kwargs) -> dict[str, Any]:
-        """Return the checked body of the request. Raises a 400 naming the fields, unknown ones included."""
-        serializer = serializer_class(data=self.request.data, context=self.get_serializer_context(), **kwargs)
-        if isinstance(self.request.data, dict):
-            unknown = sorted(set(self.request.data) - set(serializer.fields))
-            if unknown:
-                known = ", ".join(serializer.fields) or "none"
-                raise ValidationError({name: [f"Not known. Known are: {known}."] for name in unknown})
-        serializer.is_valid(raise_exception=True)
-        return serializer.validated_data
+        answered = once(self.request, answer)
+        row = answered.body["row"]
+        headers = {"ETag": answered.body["etag"], "Location": f"{self.request.path}{row[self.lookup_name()]}/"}
+        if answered.replayed:
+            headers["Idempotency-Replayed"] = "true"
+        return Response(row, status=answered.status, headers=headers)
+
+    def lookup_name(self) -> str:
+        """Return the field of a row that stands in its address."""
+        return "id" if self.lookup_field == "pk" else self.lookup_field
+
+    def changing(self) -> tuple[Model, int]:
+        """Return what is to be changed and the version the change is based on.
+
+        In this order: what one may not see is a 404, what is not one's own to change a 403, no version a 428.
+        """
+        thing = self.get_object()
+        demand(self.request.user, self.write_actions[self.action], thing)
+        return thing, version_asked(self.request, thing)
+
+
+def checked(
+    serializer_class: type[serializers.Serializer], data: Any, *, context: dict, **kwargs: Any
+) -> dict[str, Any]:
+    """Return checked input. Raises a 400 naming the fields, unknown ones included: nothing sent is ignored."""
+    serializer = serializer_class(data=data, context=context, **kwargs)
+    if isinstance(data, dict):
+        known = ", ".join(serializer.fields) or "none"
+        unknown = {name: [f"Not known here. Known are: {known}."] for name in data if name not in serializer.fields}
+        if unknown:
+            raise ValidationError(unknown)
+    serializer.is_valid(raise_exception=True)
+    return serializer.validated_data
 
 
 def serialized(serializer: serializers.Serializer, rows: QuerySet) -> Iterator[dict[str, Any]]:
     """Yield each row as its serializer shows it, holding no more than some in memory. Needs an open transaction."""
     for row in rows.iterator(chunk_size=ROWS_AT_ONCE):
         yield serializer.to_representation(row)
-
-
-def streamed(request, table: Table, rows: Iterable[dict[str, Any]], *, actor) -> StreamingHttpResponse:
-    """Answer with a file. The request's transaction is over when it is written, so it is written in one of its own."""
-
-    def pieces() -> Iterator[bytes]:
-        with acting_as(actor):
-            yield from request.accepted_renderer.write(rows, table)
-
-    renderer = request.accepted_renderer
-    name = f"{table.name}-{timezone.now():%Y%m%dT%H%MZ}.{renderer.format}"
-    return StreamingHttpResponse(
-        pieces(),
-        content_type=f"{renderer.media_type}; charset={renderer.charset}" if renderer.charset else renderer.media_type,
-        headers={"Content-Disposition": f'attachment; filename="{name}"'},
-    )
 
 
 def refuse_unknown(request, known: dict[str, bool]) -> None:

@@ -19,6 +19,7 @@ router.register("capabilities", pledges_api.CapabilityViewSet, basename="capabil
 router.register("requirements", pledges_api.RequirementViewSet, basename="requirements")
 router.register("pledges", pledges_api.PledgeViewSet, basename="pledges")
 router.register("allocations", pledges_api.AllocationViewSet, basename="allocations")
+router.register("readiness", pledges_api.ReadinessViewSet, basename="readiness")
 
 app_name = "api"
 urlpatterns = [

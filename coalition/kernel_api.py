@@ -3,6 +3,7 @@
 from django_filters import rest_framework as filters
 from rest_framework import serializers
 
+from coalition import conditions, nations
 from coalition.api import CoalitionViewSet, Shown, TierField, TierFilter, visible
 from coalition.models import Condition, Job, Nation, Operation, Sector
 
@@ -24,6 +25,14 @@ class NationSerializer(Shown):
         ]
 
 
+class NationInput(serializers.ModelSerializer):
+    reason = serializers.CharField(required=False, max_length=1000, help_text="Why; kept in the history")
+
+    class Meta:
+        model = Nation
+        fields = ["name", "standing", "standing_source", "approval_route", "focal_point", "reason"]
+
+
 class NationFilters(filters.FilterSet):
     standing = filters.MultipleChoiceFilter(choices=Nation.Standing.choices)
     q = filters.CharFilter(field_name="name", lookup_expr="icontains", label="Text in the name")
@@ -40,6 +49,15 @@ class NationViewSet(CoalitionViewSet):
     lookup_value_regex = "[A-Z]{2}"
     orderings = {"code": "code", "name": "name", "changed_at": "changed_at"}
     default_ordering = "code"
+    inputs = {"partial_update": NationInput}
+    changes = ("partial_update",)
+    write_actions = {"partial_update": "keep_nations"}
+
+    def partial_update(self, request, *args, **kwargs):
+        nation, version = self.changing()
+        changes = self.input(partial=True)
+        why = changes.pop("reason", "")
+        return self.shown_again(nations.revise(nation.pk, changes, by=request.user, based_on=version, why=why))
 
 
 class OperationSerializer(Shown):
@@ -149,6 +167,37 @@ class ConditionSerializer(Shown):
         ]
 
 
+class ConditionInput(serializers.ModelSerializer):
+    operation = serializers.CharField(required=False, help_text="Code; the current one when missing")
+    nation = serializers.CharField(required=False, allow_null=True, help_text="Alpha-2")
+    tier = TierField(required=False)
+
+    class Meta:
+        model = Condition
+        fields = [
+            "operation",
+            "kind",
+            "title",
+            "nation",
+            "state",
+            "probability",
+            "due_on",
+            "tier",
+            "note",
+            "source_url",
+            "illustrative",
+        ]
+        validators = []  # the domain's sentences name the field
+
+
+class ConditionChange(ConditionInput):
+    operation = None
+    reason = serializers.CharField(required=False, max_length=1000, help_text="Why; kept in the history")
+
+    class Meta(ConditionInput.Meta):
+        fields = [*ConditionInput.Meta.fields[1:], "reason"]
+
+
 class ConditionFilters(filters.FilterSet):
     operation = filters.ModelChoiceFilter(queryset=visible(Operation), to_field_name="code")
     nation = filters.ModelMultipleChoiceFilter(queryset=visible(Nation), to_field_name="code")
@@ -167,6 +216,20 @@ class ConditionViewSet(CoalitionViewSet):
     serializer_class = ConditionSerializer
     filterset_class = ConditionFilters
     orderings = {"id": "id", "title": "title", "due_on": "due_on", "changed_at": "changed_at"}
+    inputs = {"create": ConditionInput, "partial_update": ConditionChange}
+    creates = ("create",)
+    changes = ("partial_update",)
+    write_actions = {"create": "keep_conditions", "partial_update": "keep_conditions"}
+
+    def create(self, request, *args, **kwargs):
+        draft = self.input()
+        return self.created(lambda: conditions.pose(draft, by=request.user))
+
+    def partial_update(self, request, *args, **kwargs):
+        condition, version = self.changing()
+        changes = self.input(partial=True)
+        why = changes.pop("reason", "")
+        return self.shown_again(conditions.revise(condition.pk, changes, by=request.user, based_on=version, why=why))
 
 
 class JobSerializer(Shown):

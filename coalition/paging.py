@@ -103,6 +103,30 @@ class KeysetPagination(BasePagination):
         ]
 
 
+class OnePage(BasePagination):
+    """A list that always fits on one page, and says how old it is."""
+
+    def get_paginated_response_schema(self, schema: dict) -> dict:
+        age = {
+            "type": "object",
+            "required": ["counted_until", "is_late"],
+            "properties": {
+                "counted_until": {
+                    "type": "string",
+                    "format": "date-time",
+                    "description": "Every change up to then is in the numbers.",
+                },
+                "is_late": {"type": "boolean", "description": "A change has waited for longer than a minute."},
+            },
+        }
+        nothing = {"type": "null"}
+        return {
+            "type": "object",
+            "required": ["next", "previous", "results", "as_of"],
+            "properties": {"next": nothing, "previous": nothing, "results": schema, "as_of": age},
+        }
+
+
 class Order:
     """One field and the primary key, both rising or both falling."""
 

@@ -1,7 +1,7 @@
 """What a refused request gets: one shape for every error of the API, whoever raised it.
 
-``{"type", "code", "detail", "errors": {field: [sentences]}}``. Domain modules raise what they refuse (``editing.Refused``
-and Django's own exceptions) and know nothing of JSON; this is the one place where an exception becomes an answer.
+``{"type", "code", "detail", "errors": {field: [sentences]}}``. Domain modules raise what they refuse
+(``editing.Refused`` and Django's own exceptions) and know nothing of JSON; here an exception becomes an answer.
 """
 
 import logging

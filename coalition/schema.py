@@ -73,7 +73,11 @@ class Schema(AutoSchema):
                     description="Sent twice with the same body, it creates once and answers the same.",
                 )
             )
-        return parameters + list(getattr(self.view, "described", {}).get(self.action, ()))
+        query = getattr(self.view, "queries", {}).get(self.action)
+        return [*parameters, query] if query else parameters
+
+    def get_response_serializers(self):
+        return getattr(self.view, "outputs", {}).get(self.action) or super().get_response_serializers()
 
     def refusals(self) -> list[str]:
         """Return the statuses this operation may refuse with."""
