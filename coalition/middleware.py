@@ -6,11 +6,14 @@ from collections.abc import Callable
 
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 
 from coalition import stale
 from coalition.access import acting_as
+from coalition.editing import Refused
 
 SAFE = {"GET", "HEAD", "OPTIONS", "TRACE"}
+PAGES = {412, 428}  # refusals with a page of their own
 
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
@@ -44,3 +47,10 @@ class ActingMiddleware:
             elif request.method not in SAFE:
                 stale.nudge()
         return response
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """Answer a refusal that a page did not show itself with its status and its sentence."""
+        if not isinstance(exception, Refused):
+            return None
+        page = f"{exception.status}.html" if exception.status in PAGES else "409.html"
+        return render(request, page, {"sentence": str(exception)}, status=exception.status)

@@ -158,9 +158,7 @@ def staleness(days_overdue: float, half_life_days: float) -> float:
     return 2.0 ** (-max(0.0, float(days_overdue)) / float(half_life_days))
 
 
-def lines(
-    plans: Sequence[Plan], conditions: Sequence[float], *, budget: float = LINE_BUDGET
-) -> list[LineAnswer]:
+def lines(plans: Sequence[Plan], conditions: Sequence[float], *, budget: float = LINE_BUDGET) -> list[LineAnswer]:
     """Return the answer for each need line, all of them worked out together.
 
     `conditions` are chances: 1 for a condition met or waived, 0 for one that failed. `budget` bounds each line's
@@ -359,9 +357,7 @@ def _counted(plan: Plan) -> tuple[Fraction | int, list[Fraction | int]]:
 
 def _prepared(group: Capability, conditions: _Conditions, budget: float, pool_budget: float) -> _Group:
     if len({plan.any_one for plan in group.lines}) > 1:
-        raise ValueError(
-            "the lines of one capability are either all met by any one contribution or all by the sum"
-        )
+        raise ValueError("the lines of one capability are either all met by any one contribution or all by the sum")
     courses = [_course_of(plan, conditions, budget) for plan in group.lines]
     pool = _pool_of(group, conditions, pool_budget)
     chances = list(conditions.chances)
@@ -454,10 +450,7 @@ def _tie_split_pledges(courses: list[_Course], chances: list[float]) -> None:
             pieces = [courses[line].pieces[place] for line, place in together]
             if len(together) < 2:
                 continue
-            if (
-                len({piece.gate for piece in pieces}) > 1
-                or np.ptp([piece.chance for piece in pieces]) > TOLERANCE
-            ):
+            if len({piece.gate for piece in pieces}) > 1 or np.ptp([piece.chance for piece in pieces]) > TOLERANCE:
                 raise ValueError(f"pledge {pledge} has different chances or conditions on one day")
             if pieces[0].chance < 1:
                 event = 1 << len(chances)
@@ -590,14 +583,10 @@ def _solved(courses: Sequence[_Course]) -> _Columns:
     bases: list[int] = []
     for course in courses:
         stretches = _stretches(course)
-        short = [
-            t for t, stretch in enumerate(stretches) if stretch.can_be_listed and stretch.cells <= SHORT_CELLS
-        ]
+        short = [t for t, stretch in enumerate(stretches) if stretch.can_be_listed and stretch.cells <= SHORT_CELLS]
         if len(short) < len(stretches):
             known = set(short)
-            short += _solve_long(
-                course, stretches, [t for t in range(len(stretches)) if t not in known], columns
-            )
+            short += _solve_long(course, stretches, [t for t in range(len(stretches)) if t not in known], columns)
         for t in short:
             batch.append(_short(course, stretches[t]))
             slots.append(course.slot + t)
@@ -671,9 +660,7 @@ def _read_subsets(columns: _Columns, slots: list[int], base: np.ndarray, found: 
         # The smallest total is reached for certain, whatever the additions were rounded to.
         first = np.where(reached.any(axis=1), np.argmax(reached, axis=1), totals.shape[1] - 1)
         columns.percentiles[slots, place] = base + totals[rows, first]
-    columns.minimum[slots] = base + (found.chances * np.minimum(found.totals, found.needs[:, None])).sum(
-        axis=1
-    )
+    columns.minimum[slots] = base + (found.chances * np.minimum(found.totals, found.needs[:, None])).sum(axis=1)
     columns.add_tables(slots, found.given)
 
 
@@ -693,9 +680,7 @@ def _solve_long(course: _Course, stretches: list[_Stretch], where: list[int], co
     if listed and exact > min(course.budget, listing):
         if len(listed) < len(where):
             rest = sorted(set(where) - set(listed))
-            return _solve_long(course, stretches, listed, columns) + _solve_long(
-                course, stretches, rest, columns
-            )
+            return _solve_long(course, stretches, listed, columns) + _solve_long(course, stretches, rest, columns)
         if listing <= course.budget:
             return listed
     if kept and exact > course.budget:
@@ -751,19 +736,15 @@ def _best(ways: list[_Way], budget: float) -> _Way:
     return min(affordable or ways, key=lambda way: way.error if way.steps < math.inf else math.inf)
 
 
-def _widths(
-    problem: elimination.GatedSum, order: elimination.Schedule, unit: int, patience: float
-) -> list[int]:
+def _widths(problem: elimination.GatedSum, order: elimination.Schedule, unit: int, patience: float) -> list[int]:
     """Return widths of bins worth a look: the widest that promises `FINE_ERROR`, the narrowest that can be afforded."""
     if not problem.weights or order.fixed >= patience or not _is_possible(order, sum(problem.weights)):
         return []
     fine = int(FINE_ERROR / _error_per_unit(problem)) // unit * unit
     cheap = math.ceil(order.sliding / (patience - order.fixed))
-    if elimination.MOST_CELLS > order.states:
+    if order.states < elimination.MOST_CELLS:
         cheap = max(cheap, math.ceil(order.state_weight / (elimination.MOST_CELLS - order.states)))
-    return [
-        width for width in (fine, -(-cheap // unit) * unit) if width > unit and _is_possible(order, width)
-    ]
+    return [width for width in (fine, -(-cheap // unit) * unit) if width > unit and _is_possible(order, width)]
 
 
 def _error_per_unit(problem: elimination.GatedSum) -> float:
@@ -1035,9 +1016,7 @@ def _simulate_joint(group: _Group, where: list[int], joint: _Joint) -> None:
             begin = bisect_left(where, bisect_left(group.firsts, piece.first))
             end = bisect_left(where, bisect_right(group.lasts, piece.last))
             if begin < end:
-                entries.append(
-                    sampling.Entry(line, piece.pledge, piece.weight, piece.chance, piece.gate, begin, end)
-                )
+                entries.append(sampling.Entry(line, piece.pledge, piece.weight, piece.chance, piece.gate, begin, end))
     count = len(group.courses)
     draws = sampling.affordable_draws(len(entries), len(where), count, PATIENCE * group.budget)
     conditions = group.courses[0].conditions

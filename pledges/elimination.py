@@ -225,15 +225,10 @@ def _costed(problem: GatedSum, chances: list[float], gates: list[int], blocks: l
     return Schedule(tuple(done), tuple(chances), tuple(gates), frontier, fixed, sliding, states, state_weight)
 
 
-def _worked(
-    problem: GatedSum, plan: Schedule, block: Block, before: _State, unit: int, left_out: set[int]
-) -> _State:
+def _worked(problem: GatedSum, plan: Schedule, block: Block, before: _State, unit: int, left_out: set[int]) -> _State:
     """Return the state after one block: off = V where the condition fails, on = V where it holds, with its members."""
     weights = {i: in_units(problem.weights[i], unit) for i in block.members if i not in left_out}
-    rows = {
-        i: (bisect_left(block.cuts, problem.begins[i]), bisect_left(block.cuts, problem.ends[i]))
-        for i in weights
-    }
+    rows = {i: (bisect_left(block.cuts, problem.begins[i]), bisect_left(block.cuts, problem.ends[i])) for i in weights}
     # Which of the old stretches each of the new, finer ones was part of.
     origin = np.searchsorted(before.cuts, block.cuts[:-1], side="right") - 1
     reach = before.reach[origin]

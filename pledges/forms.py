@@ -19,6 +19,10 @@ class DayInput(forms.DateInput):
         super().__init__(format="%Y-%m-%d", **kwargs)
 
 
+def _without(data: dict, *names: str) -> dict:
+    return {name: value for name, value in data.items() if name not in names}
+
+
 class CapabilityField(forms.CharField):
     """A capability, typed: its name or code, with the browser's suggestions from a list beside it."""
 
@@ -140,11 +144,9 @@ class PledgeForm(forms.ModelForm):
             self.fields["available_from"].initial = max(operation.starts_on, operation.today())
 
     def draft(self) -> dict:
-        """Return the cleaned fields of the pledge itself, without what only the form needs."""
-        data = dict(self.cleaned_data)
-        data.pop("version", None)
-        data.pop("idempotency_key", None)
-        return data | {"operation": self.operation}
+        """Return the cleaned fields of the pledge itself; nation and operation only for a new one."""
+        data = _without(self.cleaned_data, "version", "idempotency_key")
+        return _without(data, "nation") if self.instance.pk else data | {"operation": self.operation}
 
 
 class CaveatForm(forms.Form):
@@ -165,10 +167,10 @@ class CaveatForm(forms.Form):
 CaveatFormSet = formset_factory(CaveatForm, extra=2, max_num=20, absolute_max=20)
 
 
-def caveats_of(formset) -> list[tuple[str, str]]:
-    """Return the (kind, text) pairs of a valid formset, empty rows left out."""
+def caveats_of(formset) -> list[dict[str, str]]:
+    """Return the caveats of a valid formset as ``declaring`` takes them, empty rows left out."""
     return [
-        (form.cleaned_data["kind"], form.cleaned_data["text"])
+        {"kind": form.cleaned_data["kind"], "text": form.cleaned_data["text"]}
         for form in formset
         if form.cleaned_data and form.cleaned_data.get("text")
     ]
@@ -228,9 +230,7 @@ class RequirementForm(forms.ModelForm):
 
     def draft(self) -> dict:
         """Return the cleaned fields of the line itself."""
-        data = dict(self.cleaned_data)
-        data.pop("version", None)
-        return data | {"operation": self.operation}
+        return _without(self.cleaned_data, "version") | {"operation": self.operation}
 
 
 class AllocationForm(forms.Form):
@@ -269,10 +269,9 @@ class ConditionForm(forms.ModelForm):
             self.fields["version"].initial = self.instance.version
 
     def draft(self) -> dict:
-        """Return the cleaned fields of the condition itself."""
-        data = dict(self.cleaned_data)
-        data.pop("version", None)
-        return data | {"operation": self.operation}
+        """Return the cleaned fields of the condition itself; the operation only for a new one."""
+        data = _without(self.cleaned_data, "version")
+        return data if self.instance.pk else data | {"operation": self.operation}
 
 
 def shown(value: object) -> object:
@@ -300,6 +299,4 @@ class NationForm(forms.ModelForm):
 
     def draft(self) -> dict:
         """Return the cleaned fields of the nation itself."""
-        data = dict(self.cleaned_data)
-        data.pop("version", None)
-        return data
+        return _without(self.cleaned_data, "version")

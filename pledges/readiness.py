@@ -18,8 +18,8 @@ from operator import attrgetter
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.db.models import Count, DateField, F, Func, IntegerField, JSONField, Min, Q, QuerySet, Value
-from django.db.models.functions import Cast
+from django.db.models import Count, DateField, Expression, F, Func, IntegerField, JSONField, Min, Q, QuerySet, Value
+from django.db.models.functions import Cast, Greatest
 from django.utils import timezone
 
 from coalition import stale
@@ -550,6 +550,22 @@ def requirement_lines(
     return sorted(lines, key=_worst_first)
 
 
+def lines_on_their_first_day(lines: Iterable[Requirement], *, tier: int, threshold: str = FIRM) -> list[LineAnswer]:
+    """Return the stored answers for lines, each on its first day still to come: today while it is needed. One query.
+
+    A line that is over, or not computed yet, is missing.
+    """
+    counting.place_of(threshold)
+    wanted = [line.pk for line in lines]
+    first_day = Greatest(F("computed_for"), F("requirement__needed_from"), output_field=DateField())
+    stored = _at_day(ReadinessLine.objects.filter(requirement__in=wanted, tier=tier), first_day)
+    answers = [
+        LineAnswer(threshold, _read(LineCount, answer), _others(LineCount, answer), *line)
+        for answer, *line in stored.values_list("answer", *_LINE)
+    ]
+    return [answer for answer in answers if answer.is_needed]
+
+
 def capability_detail(
     operation: Operation, capability: Capability, *, on: date, tier: int, threshold: str = FIRM
 ) -> CapabilityDetail | None:
@@ -646,16 +662,17 @@ _LINE = (
 def _stored_on(operation: Operation, on: date, tier: int) -> QuerySet[ReadinessLine]:
     """Return the stored rows with ``answer``, the object of the stretch that holds the day."""
     _refuse_the_past(operation, on)
-    day = Cast(Value(on), DateField())
+    stored = ReadinessLine.objects.filter(operation=operation, tier=tier, starts__0__lte=on)
+    return _at_day(stored, Cast(Value(on), DateField()))
+
+
+def _at_day(stored: QuerySet[ReadinessLine], day: Expression) -> QuerySet[ReadinessLine]:
+    """Annotate ``answer``, the object of the stretch that holds the day."""
     place = Func(day, F("starts"), function="width_bucket", output_field=IntegerField())
     answer = Func(
         F("answers"), place - Value(1), template="(%(expressions)s)", arg_joiner=" -> ", output_field=JSONField()
     )
-    return (
-        ReadinessLine.objects.filter(operation=operation, tier=tier, starts__0__lte=on)
-        .annotate(answer=answer)
-        .order_by()
-    )
+    return stored.annotate(answer=answer).order_by()
 
 
 def _refuse_the_past(operation: Operation, on: date) -> None:

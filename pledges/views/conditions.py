@@ -68,7 +68,7 @@ def new(request: HttpRequest) -> HttpResponse:
     form = ConditionForm(request.POST or None, operation=operation_of(request))
     if request.method == "POST" and form.is_valid():
         try:
-            condition = conditions.create(form.draft(), by=request.user)
+            condition = conditions.pose(form.draft(), by=request.user)
         except ValidationError as error:
             show(form, error)
         else:

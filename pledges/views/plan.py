@@ -1,5 +1,7 @@
 """The pages of the plan: requirement lines and what is allocated to them."""
 
+from collections.abc import Iterable
+
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
@@ -8,14 +10,14 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from coalition import editing
-from coalition.access import can
+from coalition.access import actor_of, can
 from coalition.history import changes_of
 from coalition.pages import for_members, operation_of, page_of, page_or_part, sorted_by
 from pledges import allocating, readiness, requiring
 from pledges.filters import RequirementFilter
 from pledges.forms import RequirementForm
 from pledges.models import Allocation, Capability, Pledge, Requirement
-from pledges.views.complaints import show
+from pledges.views.complaints import sentences, show
 
 SORTS = {
     "capability": "capability__name",
@@ -41,6 +43,12 @@ def _lines_seen_by(request: HttpRequest) -> QuerySet:
     return rows.select_related("capability", "sector", "operation")
 
 
+def _coverage(request: HttpRequest, lines: Iterable[Requirement]) -> dict[int, readiness.LineAnswer]:
+    """Return the stored answers for lines of one operation as the viewer's tier sees them, by the line's id."""
+    tier = actor_of(request.user).tier
+    return {answer.requirement_id: answer for answer in readiness.lines_on_their_first_day(lines, tier=tier)}
+
+
 @require_GET
 @for_members()
 def requirements(request: HttpRequest) -> HttpResponse:
@@ -56,7 +64,7 @@ def requirements(request: HttpRequest) -> HttpResponse:
         "filter": found,
         "page": page,
         "sort": sort,
-        "coverage": readiness.lines_on_their_days(operation, page.object_list, user=request.user),
+        "coverage": _coverage(request, page.object_list),
         "may_keep": can(request.user, "keep_requirements"),
         "today": operation.today(),
     }
@@ -76,7 +84,7 @@ def requirement(request: HttpRequest, requirement_id: int) -> HttpResponse:
         "line": line,
         "allocations": [(allocation, allocated[allocation.pledge_id]) for allocation in allocations],
         "proposals": pledges.filter(requirement=line).exclude(allocations__requirement=line),
-        "coverage": readiness.lines_on_their_days(line.operation, [line], user=user).get(line.pk),
+        "coverage": _coverage(request, [line]).get(line.pk),
         "may_keep": can(user, "keep_requirements"),
         "may_allocate": can(user, "allocate"),
         "changes": changes_of(line),
@@ -92,7 +100,7 @@ def new_requirement(request: HttpRequest) -> HttpResponse:
     form = RequirementForm(request.POST or None, operation=operation)
     if request.method == "POST" and form.is_valid():
         try:
-            line = requiring.create(form.draft(), by=request.user)
+            line = requiring.require(form.draft(), by=request.user)
         except ValidationError as error:
             show(form, error)
         else:
@@ -119,7 +127,7 @@ def edit_requirement(request: HttpRequest, requirement_id: int) -> HttpResponse:
         except editing.VersionStale:
             status = 412
             form.add_error(None, "Somebody changed this line in the meantime. Open it again to see how it stands now.")
-        except (ValidationError, allocating.OverAllocated) as error:
+        except (ValidationError, editing.Refused) as error:
             show(form, error)
         else:
             messages.success(request, f"{line} is saved.")
@@ -141,8 +149,8 @@ def delete_requirement(request: HttpRequest, requirement_id: int) -> HttpRespons
     if request.method == "POST":
         try:
             requiring.delete(line.pk, by=request.user, based_on=editing.version_asked(request))
-        except (ValidationError, editing.VersionStale) as error:
-            messages.error(request, "; ".join(getattr(error, "messages", [str(error)])))
+        except (ValidationError, editing.Refused) as error:
+            messages.error(request, sentences(error))
             return redirect(line.get_absolute_url())
         messages.success(request, f"R{line.pk} is out of the plan. Its history is kept.")
         return redirect("requirements:list")
@@ -187,11 +195,11 @@ def allocations(request: HttpRequest) -> HttpResponse:
 def accept(request: HttpRequest, requirement_id: int, pledge_id: int) -> HttpResponse:
     """Accept what a pledge proposes for this line: as much as is free and still needed."""
     line = get_object_or_404(_lines_seen_by(request), pk=requirement_id)
-    pledge = get_object_or_404(Pledge.objects.visible_to(request.user), pk=pledge_id)
+    pledge = get_object_or_404(Pledge.objects.visible_to(request.user).filter(requirement=line), pk=pledge_id)
     try:
-        allocation = allocating.accept(pledge.pk, line.pk, by=request.user)
-    except (allocating.OverAllocated, ValidationError) as error:
-        messages.error(request, "; ".join(getattr(error, "messages", [str(error)])))
+        allocation = allocating.accept(pledge.pk, by=request.user)
+    except (ValidationError, editing.Refused) as error:
+        messages.error(request, sentences(error))
     else:
         messages.success(request, f"{allocation.quantity} {line.capability.unit} of P{pledge.pk} allocated.")
     return redirect(line.get_absolute_url())
@@ -206,8 +214,8 @@ def release(request: HttpRequest, allocation_id: int) -> HttpResponse:
     )
     try:
         allocating.release(allocation.pk, by=request.user, based_on=editing.version_asked(request))
-    except (ValidationError, editing.VersionStale) as error:
-        messages.error(request, "; ".join(getattr(error, "messages", [str(error)])))
+    except (ValidationError, editing.Refused) as error:
+        messages.error(request, sentences(error))
     else:
         messages.success(request, "Taken back: it stands in the free pool again.")
     back = request.POST.get("next", "")

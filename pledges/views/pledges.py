@@ -3,7 +3,7 @@
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.db.models import Count, Prefetch, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.crypto import get_random_string
@@ -18,7 +18,7 @@ from pledges import allocating, declaring, ladder
 from pledges.filters import PledgeFilter
 from pledges.forms import AllocationForm, CaveatFormSet, PledgeForm, StepForm, caveats_of, shown
 from pledges.models import Allocation, Capability, Caveat, Pledge, PledgeStep, Requirement
-from pledges.views.complaints import show
+from pledges.views.complaints import sentences, show
 
 CARDS_PER_COLUMN = 25
 SORTS = {
@@ -110,6 +110,7 @@ def detail(request: HttpRequest, pledge_id: int) -> HttpResponse:
     """One pledge: its facts, where it stands on the ladder, what it hangs on, what it answers, and its history."""
     pledge = _pledge_seen_by(request, pledge_id)
     user = request.user
+    is_open = pledge.status in Pledge.ON_LADDER and pledge.superseded_by_id is None
     steps = list(
         PledgeStep.objects.visible_to(user).filter(pledge=pledge).select_related("user", "undone_by").order_by("-pk")
     )
@@ -122,6 +123,7 @@ def detail(request: HttpRequest, pledge_id: int) -> HttpResponse:
         "pledge": pledge,
         "ladder": _ladder_of(pledge, steps),
         "next_steps": ladder.next_steps(pledge, user),
+        "warnings": ladder.warnings(pledge, user),
         "undoable": ladder.undoable(pledge, user),
         "steps": steps,
         "conditions": Condition.objects.visible_to(user).filter(pledges=pledge).order_by("kind", "title"),
@@ -130,9 +132,9 @@ def detail(request: HttpRequest, pledge_id: int) -> HttpResponse:
         "changes": changes_of(pledge),
         "successor": Pledge.objects.visible_to(user).filter(pk=pledge.superseded_by_id).first(),
         "predecessors": Pledge.objects.visible_to(user).filter(superseded_by=pledge).order_by("-pk"),
-        "may_edit": can(user, "edit_pledge", pledge) and declaring.is_open(pledge),
-        "may_confirm": can(user, "confirm_pledge", pledge) and declaring.is_open(pledge),
-        "may_allocate": can(user, "allocate") and declaring.is_open(pledge),
+        "may_edit": can(user, "edit_pledge", pledge) and is_open,
+        "may_confirm": can(user, "confirm_pledge", pledge) and is_open,
+        "may_allocate": can(user, "allocate") and is_open,
         "today": pledge.operation.today(),
     }
     if context["may_allocate"] and pledge.quantity is not None:
@@ -186,18 +188,19 @@ def new(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid() and caveats.is_valid():
         draft = form.draft() | {"caveats": caveats_of(caveats)}
 
-        def log() -> str:
+        def log() -> editing.Answer:
             pledge = declaring.declare(draft, by=request.user)
-            messages.success(request, f"P{pledge.pk} is logged. The dashboard counts it within a second or two.")
-            return pledge.get_absolute_url()
+            return editing.Answer.redirect(pledge.get_absolute_url())
 
         try:
-            address = editing.once(request, log)
+            answer = editing.once(request, log)
         except ValidationError as error:
             show(form, error)
         else:
+            if not answer.replayed:
+                messages.success(request, "The pledge is logged. The dashboards count it within a second or two.")
             again = reverse("pledges:new") + f"?operation={operation.pk}"
-            return redirect(again if "another" in request.POST else address)
+            return redirect(again if "another" in request.POST else answer.location)
     return _form_page(request, form, caveats, title="Log a pledge")
 
 
@@ -286,9 +289,9 @@ def _conflict(request: HttpRequest, pledge: Pledge, form: PledgeForm, caveats) -
 def step(request: HttpRequest, pledge_id: int, name: str) -> HttpResponse:
     """Take one step on the ladder. Asked for by GET, the page asks for the reason first."""
     pledge = _pledge_seen_by(request, pledge_id)
-    chosen = next((step for step in ladder.next_steps(pledge, request.user) if step.name == name), None)
     if name not in ladder.STEPS:
-        return render(request, "404.html", status=404)
+        raise Http404("There is no step of that name.")
+    chosen = next((step for step in ladder.next_steps(pledge, request.user) if step.name == name), None)
     form = StepForm(request.POST or None, initial={"version": pledge.version})
     if request.method == "POST" and form.is_valid():
         try:
@@ -307,7 +310,7 @@ def step(request: HttpRequest, pledge_id: int, name: str) -> HttpResponse:
             show(form, error)
             if chosen:
                 return _step_page(request, pledge, chosen, form, status=422)
-            messages.error(request, "; ".join(error.messages))
+            messages.error(request, sentences(error))
         else:
             messages.success(request, f"P{pledge.pk}: {ladder.STEPS[name].done}.")
         return redirect(pledge.get_absolute_url())
@@ -350,11 +353,14 @@ def undo(request: HttpRequest, pledge_id: int) -> HttpResponse:
 def confirm(request: HttpRequest) -> HttpResponse:
     """Say that pledges are still true: one, or all that were ticked."""
     wanted = [int(number) for number in request.POST.getlist("pledge") if number.isdigit()]
-    count = declaring.confirm(wanted, by=request.user)
-    if count:
-        messages.success(request, f"{count} confirmed as still true." if count > 1 else "Confirmed as still true.")
-    if count < len(wanted):
-        messages.warning(request, f"{len(wanted) - count} left as they are: not yours to confirm, or already over.")
+    confirmed = declaring.confirm(wanted, by=request.user)
+    if confirmed.done:
+        many = len(confirmed.done) > 1
+        messages.success(request, f"{len(confirmed.done)} confirmed as still true." if many else "Confirmed as true.")
+    for sentence in list(confirmed.skipped.values())[:5]:
+        messages.warning(request, sentence)
+    if len(confirmed.skipped) > 5:
+        messages.warning(request, f"And {len(confirmed.skipped) - 5} more were left as they are.")
     if not wanted:
         messages.warning(request, "Tick the pledges that are still true first.")
     back = request.POST.get("next", "")
@@ -378,16 +384,16 @@ def supersede(request: HttpRequest, pledge_id: int) -> HttpResponse:
     if request.method == "POST" and form.is_valid() and caveats.is_valid():
         draft = form.draft() | {"caveats": caveats_of(caveats)}
         try:
-            successor = declaring.supersede(pledge.pk, draft, by=request.user, based_on=editing.version_asked(request))
+            result = declaring.supersede(pledge.pk, draft, by=request.user, based_on=editing.version_asked(request))
         except editing.VersionStale:
             form.add_error(None, f"P{pledge.pk} was changed in the meantime. Open it again before you replace it.")
         except ValidationError as error:
             show(form, error)
         else:
-            messages.success(request, f"P{successor.pk} now stands in the place of P{pledge.pk}.")
-            for line in getattr(successor, "fallen_off", []):
-                messages.warning(request, f"No longer covered: {line}.")
-            return redirect(successor.get_absolute_url())
+            messages.success(request, f"P{result.pledge.pk} now stands in the place of P{pledge.pk}.")
+            for lost in result.moved.fell_off:
+                messages.warning(request, f"{lost.requirement} lost {lost.quantity}: it does not fit the new pledge.")
+            return redirect(result.pledge.get_absolute_url())
     return _form_page(request, form, caveats, title=f"Replace P{pledge.pk}", replaces=pledge)
 
 
@@ -401,10 +407,12 @@ def allocate(request: HttpRequest, pledge_id: int) -> HttpResponse:
         line = form.cleaned_data["requirement"]
         try:
             allocating.allocate(pledge.pk, line.pk, form.cleaned_data["quantity"], by=request.user)
-        except (allocating.OverAllocated, ValidationError) as error:
-            messages.error(request, "; ".join(getattr(error, "messages", [str(error)])))
+        except (editing.Refused, ValidationError) as error:
+            messages.error(request, sentences(error))
         else:
             messages.success(request, f"Allocated to {line}.")
+            for warning in allocating.warnings(pledge, line):
+                messages.warning(request, warning)
     else:
         messages.error(request, " ".join(message for errors in form.errors.values() for message in errors))
     return redirect(pledge.get_absolute_url())

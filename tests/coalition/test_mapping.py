@@ -12,9 +12,7 @@ from coalition.imports.cells import Unclear
 from coalition.imports.mapping import Field, Mapping, Problem, apply, faults, fingerprint, suggest
 from coalition.imports.sandbox import Row
 
-NATION = Field(
-    "nation", "Nation", "country", required=True, synonyms=("country", "iso2", "#country+code+v_iso2")
-)
+NATION = Field("nation", "Nation", "country", required=True, synonyms=("country", "iso2", "#country+code+v_iso2"))
 WHAT = Field("what", "What it is", max_length=20, synonyms=("pledge_text", "description"))
 AMOUNT = Field("amount", "Quantity", "quantity", synonyms=("number",))
 STEP = Field("step", "Status", "choice", choices=(("signalled", "Signalled"), ("offered", "Offered")))
@@ -84,9 +82,7 @@ def test_every_problem_names_row_column_value_and_reason():
 
 
 def test_a_row_that_the_reader_of_the_file_rejected_stays_rejected():
-    values, problems = apply(
-        a_row(9, "The row has 3 cells, the header has 6."), Mapping(columns=COLUMNS), FIELDS
-    )
+    values, problems = apply(a_row(9, "The row has 3 cells, the header has 6."), Mapping(columns=COLUMNS), FIELDS)
     assert (values, problems) == ({}, [Problem(9, "", "", "The row has 3 cells, the header has 6.")])
     assert str(problems[0]) == "Row 9: The row has 3 cells, the header has 6."
 
@@ -145,9 +141,7 @@ def test_a_field_can_bring_its_own_reader():
 
 
 def test_a_mapping_that_cannot_be_used_says_why():
-    mapping = Mapping(
-        columns={"gone": "what", "status": "what", "Country": "colour"}, constants={"step": "lost"}
-    )
+    mapping = Mapping(columns={"gone": "what", "status": "what", "Country": "colour"}, constants={"step": "lost"})
     assert faults(mapping, HEADER, FIELDS) == [
         "The file has no column called 'gone'.",
         "There is no field called 'colour'.",

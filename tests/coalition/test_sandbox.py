@@ -263,9 +263,7 @@ def test_no_bytes_at_all_break_it(read, content):
     )
 )
 def test_what_is_written_as_csv_is_read_back(read, rows):
-    quoted = [
-        ",".join('"' + cell.replace('"', '""') + '"' for cell in row) for row in [["a", "b", "c"], *rows]
-    ]
+    quoted = [",".join('"' + cell.replace('"', '""') + '"' for cell in row) for row in [["a", "b", "c"], *rows]]
     expected = [(number, *row) for number, row in enumerate(rows, 2) if any(row)]
     if expected and not all(cell == "" or cell.startswith("#") for cell in rows[0]):
         assert table_of(read("\n".join(quoted), header_row=1, delimiter=",")) == expected
@@ -292,9 +290,7 @@ def test_a_workbook_gives_text_numbers_and_iso_dates(read, book):
         )
     )
     assert parsed.kind == "xlsx"
-    assert table_of(parsed) == [
-        (2, "007", "7", "2025-04-30", "2025-04-30T11:45:00", "36:00:00", "TRUE", "0.1")
-    ]
+    assert table_of(parsed) == [(2, "007", "7", "2025-04-30", "2025-04-30T11:45:00", "36:00:00", "TRUE", "0.1")]
 
 
 def test_one_sheet_is_read_and_the_others_are_named(read, book):

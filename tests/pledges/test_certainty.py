@@ -2,15 +2,13 @@
 
 import itertools
 import math
-import time
-from decimal import Decimal
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pledges import certainty, elimination, sampling
+from pledges import certainty
 from pledges.certainty import Capability, Contribution, Plan
 
 SAME = 1e-9
@@ -50,9 +48,7 @@ def outcomes(plans, conditions, day):
     for world in itertools.product((0, 1), repeat=len(conditions)):
         in_world = math.prod(q if held else 1 - q for q, held in zip(conditions, world, strict=True))
         for coming in itertools.product((0, 1), repeat=len(pledges)):
-            chance = in_world * math.prod(
-                p if c else 1 - p for (_, p), c in zip(pledges, coming, strict=True)
-            )
+            chance = in_world * math.prod(p if c else 1 - p for (_, p), c in zip(pledges, coming, strict=True))
             come = {pledge for (pledge, _), c in zip(pledges, coming, strict=True) if c}
             sums = [0] * len(plans)
             for line, piece in standing:
