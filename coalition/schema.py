@@ -49,6 +49,9 @@ class Schema(AutoSchema):
     def action(self) -> str:
         return getattr(self.view, "action", None) or ""
 
+    def _is_list_view(self, serializer=None) -> bool:
+        return self.action in getattr(self.view, "listing", ("list",))
+
     def get_request_serializer(self):
         return getattr(self.view, "inputs", {}).get(self.action)
 

@@ -81,7 +81,35 @@ TABLE = {
     ),
     "jobs": (lambda tier, own: Job.objects.create(kind="trial").pk, only_high),
 }
-LISTS = [name for name, viewset, _ in router.registry if hasattr(viewset, "retrieve")]
+ANSWERS = {"readiness"}  # not rows but sums; what each tier sees of them is tested in tests/pledges/test_pledges_api.py
+LISTS = [name for name, _, _ in router.registry if name not in ANSWERS]
+
+# Who may do what, on what they see: the readers who are let in. An officer, on rows of France only.
+PLANNERS = {"planner", "administrator"}
+WRITERS = PLANNERS | {"officer"}
+WRITES = {
+    ("nations", "partial_update"): PLANNERS,
+    ("conditions", "create"): PLANNERS,
+    ("conditions", "partial_update"): PLANNERS,
+    ("requirements", "create"): PLANNERS,
+    ("requirements", "partial_update"): PLANNERS,
+    ("requirements", "destroy"): PLANNERS,
+    ("pledges", "create"): WRITERS,
+    ("pledges", "partial_update"): WRITERS,
+    ("pledges", "offer"): WRITERS,
+    ("pledges", "commit"): WRITERS,
+    ("pledges", "verify"): PLANNERS,
+    ("pledges", "deploy"): WRITERS,
+    ("pledges", "arrive"): WRITERS,
+    ("pledges", "end"): WRITERS,
+    ("pledges", "withdraw"): WRITERS,
+    ("pledges", "undo"): WRITERS,
+    ("pledges", "confirm"): WRITERS,
+    ("pledges", "supersede"): WRITERS,
+    ("allocations", "create"): PLANNERS,
+    ("allocations", "partial_update"): PLANNERS,
+    ("allocations", "destroy"): PLANNERS,
+}
 
 
 def logged_in(user) -> Client:
@@ -107,14 +135,115 @@ def ids_in(client: Client, name: str) -> list[str]:
     return [str(id_of(name, row)) for row in answer.json()["results"]]
 
 
+# --- Writing ----------------------------------------------------------------------------------------
+
+
+def operations() -> dict[tuple[str, str], tuple[str, str]]:
+    """Return every write of the router: (resource, action) → (method, address with {pk})."""
+    found = {}
+    for name, viewset, _ in router.registry:
+        for route in router.get_routes(viewset):
+            for method, action in route.mapping.items():
+                if method != "get" and hasattr(viewset, action):
+                    tail = (
+                        route.url.removeprefix("^{prefix}").replace("{lookup}", "{pk}").replace("{trailing_slash}$", "")
+                    )
+                    found[name, action] = (method, f"/api/v1/{name}{tail}/")
+    return found
+
+
+def test_every_resource_and_every_write_is_in_the_tables():
+    assert {name for name, _, _ in router.registry} == set(TABLE) | ANSWERS
+    assert set(operations()) == set(WRITES)
+
+
+@pytest.mark.parametrize("who", READERS)
+@pytest.mark.parametrize("write", WRITES, ids=".".join)
+def test_who_may_write_what(write, who):
+    """Let in is whoever is asked for a version (428) or a better body (400); 403 is not yours, 404 not there for you."""
+    name, action = write
+    method, address = operations()[write]
+    allowed = who in WRITES[write]
+    with acting_as(SYSTEM):
+        own, other, hidden = (str(TABLE[name][0](tier, mine)) for tier, mine in ((C, True), (C, False), (S, False)))
+    client = reader(who)
+
+    def status(pk: str) -> int:
+        return getattr(client, method)(address.format(pk=pk), {}, content_type="application/json").status_code
+
+    let_in = 400 if action == "create" else 428
+    assert status(own) == (let_in if allowed else 403)
+    if action != "create":
+        assert status(other) == (let_in if allowed and who in PLANNERS else 403)
+        sees_hidden = TABLE[name][1](who, False) == ALL
+        assert status(hidden) == (403 if not allowed else let_in if sees_hidden else 404)
+
+
+@pytest.mark.parametrize("write", WRITES, ids=".".join)
+def test_strangers_and_tokens_of_another_scope_write_nothing(write):
+    name, _ = write
+    method, address = operations()[write]
+    with acting_as(SYSTEM):
+        planner = a_member(Role.PLANNER)
+        address = address.format(pk=TABLE[name][0](P, True))
+    assert getattr(Client(), method)(address, {}, content_type="application/json").status_code == 401
+    for scope in ApiToken.Scope:
+        with a_token(planner, scope=scope) as (_, client):
+            status = getattr(client, method)(address, {}, content_type="application/json").status_code
+            assert (status == 403) == (scope != ApiToken.Scope.LOG_PLEDGES or name != "pledges")
+
+
+def test_a_session_needs_its_csrf_token():
+    with acting_as(SYSTEM):
+        client = Client(enforce_csrf_checks=True)
+        client.force_login(a_member(Role.PLANNER))
+    answer = client.post("/api/v1/pledges/", {}, content_type="application/json")
+    assert (answer.status_code, answer.json()["code"]) == (403, "permission_denied")
+    assert "CSRF" in answer.json()["detail"]
+
+
+# --- Filters ----------------------------------------------------------------------------------------
+
+GARBAGE = [
+    "",
+    "x",
+    "P²",
+    "-1",
+    "0",
+    "99999999999999999999999",
+    "%00",
+    "%ED%A0%80",
+    "1' OR '1'='1",
+    "true",
+    "2027-02-30",
+]
+
+
+def parameters():
+    for name, viewset, _ in router.registry:
+        for known in viewset.filterset_class.base_filters if hasattr(viewset, "filterset_class") else ():
+            yield name, known, viewset.filterset_class.base_filters[known]
+        for action, query in viewset.queries.items():
+            for known in query().fields:
+                yield (name if action == "list" else f"{name}/{action}"), known, None
+
+
+@pytest.mark.parametrize("name", sorted({name for name, _, _ in parameters()}))
+def test_no_filter_is_a_fault_of_ours(name):
+    with acting_as(SYSTEM):
+        pledge = a_pledge()
+        code = pledge.operation.code
+    client = reader("officer")
+    for resource, known, each in parameters():
+        if resource != name:
+            continue
+        choices = [value for value, _ in each.extra["choices"]] if each and "choices" in each.extra else []
+        for value in [*GARBAGE, *choices, "FR", "infantry", code, "2027-03-01", "2027-03-01T00:00:00Z"]:
+            answer = client.get(f"/api/v1/{name}/?{known}={value}")
+            assert answer.status_code in ((200,) if value in choices else (200, 400, 403)), (known, value)
+
+
 # --- Visibility -------------------------------------------------------------------------------------
-
-
-def test_every_resource_is_in_the_table():
-    assert {name for name, _, _ in router.registry} == set(TABLE) | NOT_ROWS
-
-
-NOT_ROWS: set[str] = set()
 
 
 @pytest.mark.parametrize("own", [True, False], ids=["own", "other"])
