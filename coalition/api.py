@@ -192,7 +192,8 @@ class CoalitionViewSet(ApiViewSet):
             return Answer(status=201, body={"row": response.data, "etag": response.headers["ETag"]})
 
         answered = once(self.request, answer)
-        row = answered.body["row"]
+        kept = answered.body["row"]  # the database does not keep the order of its fields
+        row = {name: kept[name] for name in self.get_serializer().fields}
         headers = {"ETag": answered.body["etag"], "Location": f"{self.request.path}{row[self.lookup_name()]}/"}
         if answered.replayed:
             headers["Idempotency-Replayed"] = "true"

@@ -232,8 +232,9 @@ class CaveatInput(serializers.ModelSerializer):
 class PledgeChange(serializers.ModelSerializer):
     """What may be changed about a pledge. Conditions and caveats replace the whole set."""
 
-    operation = serializers.CharField(required=False, help_text="Code; the current one when missing")
-    capability = serializers.CharField(help_text="Code")
+    operation = serializers.CharField(required=False, help_text="Code")
+    capability = serializers.CharField(required=False, help_text="Code")
+    what = serializers.CharField(required=False, max_length=300)
     requirement = serializers.IntegerField(required=False, allow_null=True, help_text="Id of the line it answers")
     conditions = serializers.ListField(
         child=serializers.IntegerField(), required=False, max_length=200, help_text="Ids of what it hangs on"
@@ -269,6 +270,11 @@ class PledgeChange(serializers.ModelSerializer):
 
 
 class PledgeInput(PledgeChange):
+    """A new pledge."""
+
+    operation = serializers.CharField(required=False, help_text="Code; the current one when missing")
+    capability = serializers.CharField(help_text="Code")
+    what = serializers.CharField(max_length=300, help_text="What it is")
     nation = serializers.CharField(required=False, help_text="Alpha-2; one's own nation when missing")
     status = serializers.ChoiceField(
         required=False,
@@ -290,7 +296,7 @@ class SupersedeInput(serializers.Serializer):
     """Exactly one of the two: the id of a pledge that stands already, or what differs in a new one."""
 
     successor = serializers.IntegerField(required=False)
-    changes = PledgeChange(required=False, partial=True)
+    changes = PledgeChange(required=False)
 
     def validate(self, given):
         if len(given) != 1:
@@ -469,7 +475,7 @@ class AllocationFilters(filters.FilterSet):
         field_name="pledge__nation", queryset=visible(Nation), to_field_name="code"
     )
     capability = filters.ModelMultipleChoiceFilter(
-        field_name="requirement__capability", queryset=visible(Capability), to_field_name="code"
+        field_name="requirement__capability__code", queryset=visible(Capability), to_field_name="code"
     )
     pledge = filters.ModelMultipleChoiceFilter(queryset=visible(Pledge))
     requirement = filters.ModelMultipleChoiceFilter(queryset=visible(Requirement))

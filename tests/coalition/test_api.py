@@ -160,7 +160,7 @@ def test_every_resource_and_every_write_is_in_the_tables():
 @pytest.mark.parametrize("who", READERS)
 @pytest.mark.parametrize("write", WRITES, ids=".".join)
 def test_who_may_write_what(write, who):
-    """Let in is whoever is asked for a version (428) or a better body (400); 403 is not yours, 404 not there for you."""
+    """Let in is whoever is asked for a version (428) or a better body (400); 403: not yours, 404: not there for you."""
     name, action = write
     method, address = operations()[write]
     allowed = who in WRITES[write]
@@ -237,7 +237,8 @@ def test_no_filter_is_a_fault_of_ours(name):
     for resource, known, each in parameters():
         if resource != name:
             continue
-        choices = [value for value, _ in each.extra["choices"]] if each and "choices" in each.extra else []
+        given = each.extra.get("choices", ()) if each else ()
+        choices = [value for value, _ in getattr(given, "choices", given)]
         for value in [*GARBAGE, *choices, "FR", "infantry", code, "2027-03-01", "2027-03-01T00:00:00Z"]:
             answer = client.get(f"/api/v1/{name}/?{known}={value}")
             assert answer.status_code in ((200,) if value in choices else (200, 400, 403)), (known, value)
@@ -351,7 +352,7 @@ def test_a_token_notes_its_use_once_a_minute():
 def test_a_token_ends_with_the_membership_or_the_person_or_its_time():
     with acting_as(SYSTEM):
         analyst = a_member(Role.ANALYST)
-    with a_token(analyst) as (token, client):
+    with a_token(analyst) as (_, client):
         assert client.get("/api/v1/nations/").status_code == 200
         with acting_as(SYSTEM):
             analyst.is_active = False

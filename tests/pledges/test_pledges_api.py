@@ -408,13 +408,13 @@ def test_a_hidden_successor_is_not_given_away(analyst, planner):
 
 @pytest.fixture
 def plan(rows, planner):
-    """A need of 100, answered by 40 that all may see and 30 that only planners may, all committed; and it is counted."""
+    """A need of 100, answered by 40 that all may see and 30 that only planners may, all committed; it is counted."""
     with acting_as(SYSTEM):
         line = a_requirement(100, needed_from=timezone.now().date())
         for quantity, tier in ((40, Tier.COALITION), (30, Tier.PLANNING)):
             pledge = a_pledge(quantity, tier=tier, status="committed")
             allocating.allocate(pledge.pk, line.pk, quantity, by=planner.user)
-        readiness.recompute_all(line.operation)
+    readiness.sweep()
     return line
 
 
@@ -476,7 +476,7 @@ def test_a_wrong_question_about_readiness_is_named(plan, planner, query, named):
         assert (answer.status_code, list(answer.json()["errors"])) == (400, [named])
 
 
-def test_a_pledge_changed_over_the_api_marks_its_answers_stale(plan, planner, django_capture_on_commit_callbacks):
+def test_a_pledge_changed_over_the_api_marks_its_answers_stale(plan, planner):
     with acting_as(SYSTEM):
         assert readiness.as_of(plan.operation).waiting == 0
     logged(planner, nation="GB", quantity=5)
