@@ -154,7 +154,7 @@ ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = True
 ACCOUNT_CHANGE_EMAIL = False
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_TOTP_ISSUER = "Coalition readiness"
-USERSESSIONS_TRACK_ACTIVITY = True
+USERSESSIONS_TRACK_ACTIVITY = False  # it would write at every look at a page
 
 # --- Database: PostgreSQL always; the app role owns nothing -------------------------------
 DATABASES = {
@@ -184,9 +184,14 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": 360,  # three times the longest chunk
     "unacked_restore_interval": 5,
     "unacked_restore_throttle": 1,
+    # With these a publish to a dead broker fails at once, to a hung one after 1.5 s; the defaults make it 19 s. The
+    # worker's own reconnecting is another setting (broker_connection_retry) and goes on for ever.
+    "max_retries": 0,
+    "interval_start": 0,
     "socket_connect_timeout": 1,
-    "socket_timeout": 2,
+    "socket_timeout": 1.5,
 }
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # a worker waits for its broker as long as it takes
 CELERY_TASK_PUBLISH_RETRY = False  # a dead broker may not hold a request: beat sweeps what was not nudged
 CELERY_TIMEZONE = "UTC"
 

@@ -23,7 +23,7 @@ from django.db.models.functions import Cast, Greatest
 from django.utils import timezone
 
 from coalition import stale
-from coalition.access import SYSTEM, Tier, acting_as
+from coalition.access import SYSTEM, Tier, acting_as, actor_of
 from coalition.models import Nation, Operation, Sector
 from pledges import counting
 from pledges.counting import BLOCKED, FIRM, LEVELS, ZERO, CapabilityCount, LineCount
@@ -550,20 +550,22 @@ def requirement_lines(
     return sorted(lines, key=_worst_first)
 
 
-def lines_on_their_first_day(lines: Iterable[Requirement], *, tier: int, threshold: str = FIRM) -> list[LineAnswer]:
-    """Return the stored answers for lines, each on its first day still to come: today while it is needed. One query.
+def lines_on_their_days(
+    operation: Operation, lines: Iterable[Requirement], *, user, threshold: str = FIRM
+) -> dict[int, LineAnswer]:
+    """Return the answer of each line as the user's tier sees it, on the first day from today that it is needed.
 
-    A line that is over, or not computed yet, is missing.
+    By requirement id; lines that are over are answered on today, lines not yet computed are missing. One query.
     """
-    counting.place_of(threshold)
-    wanted = [line.pk for line in lines]
-    first_day = Greatest(F("computed_for"), F("requirement__needed_from"), output_field=DateField())
-    stored = _at_day(ReadinessLine.objects.filter(requirement__in=wanted, tier=tier), first_day)
-    answers = [
+    day = Greatest(Cast(Value(operation.today()), DateField()), F("requirement__needed_from"))
+    stored = _with_answer(
+        ReadinessLine.objects.filter(operation=operation, requirement__in=[line.pk for line in lines]), day
+    ).filter(tier=actor_of(user).tier)
+    found = (
         LineAnswer(threshold, _read(LineCount, answer), _others(LineCount, answer), *line)
         for answer, *line in stored.values_list("answer", *_LINE)
-    ]
-    return [answer for answer in answers if answer.is_needed]
+    )
+    return {line.requirement_id: line for line in found}
 
 
 def capability_detail(
@@ -660,18 +662,16 @@ _LINE = (
 
 
 def _stored_on(operation: Operation, on: date, tier: int) -> QuerySet[ReadinessLine]:
-    """Return the stored rows with ``answer``, the object of the stretch that holds the day."""
+    """Return the stored rows of a tier with ``answer``, the object of the stretch that holds the day."""
     _refuse_the_past(operation, on)
-    stored = ReadinessLine.objects.filter(operation=operation, tier=tier, starts__0__lte=on)
-    return _at_day(stored, Cast(Value(on), DateField()))
-
-
-def _at_day(stored: QuerySet[ReadinessLine], day: Expression) -> QuerySet[ReadinessLine]:
-    """Annotate ``answer``, the object of the stretch that holds the day."""
-    place = Func(day, F("starts"), function="width_bucket", output_field=IntegerField())
-    answer = Func(
-        F("answers"), place - Value(1), template="(%(expressions)s)", arg_joiner=" -> ", output_field=JSONField()
+    return _with_answer(
+        ReadinessLine.objects.filter(operation=operation, tier=tier, starts__0__lte=on), Cast(Value(on), DateField())
     )
+
+
+def _with_answer(stored: QuerySet[ReadinessLine], day: Expression) -> QuerySet[ReadinessLine]:
+    place = Func(day, F("starts"), function="width_bucket", output_field=IntegerField()) - Value(1)
+    answer = Func(F("answers"), place, template="(%(expressions)s)", arg_joiner=" -> ", output_field=JSONField())
     return stored.annotate(answer=answer).order_by()
 
 

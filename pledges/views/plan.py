@@ -1,7 +1,5 @@
 """The pages of the plan: requirement lines and what is allocated to them."""
 
-from collections.abc import Iterable
-
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
@@ -10,7 +8,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from coalition import editing
-from coalition.access import actor_of, can
+from coalition.access import can
 from coalition.history import changes_of
 from coalition.pages import for_members, operation_of, page_of, page_or_part, sorted_by
 from pledges import allocating, readiness, requiring
@@ -43,12 +41,6 @@ def _lines_seen_by(request: HttpRequest) -> QuerySet:
     return rows.select_related("capability", "sector", "operation")
 
 
-def _coverage(request: HttpRequest, lines: Iterable[Requirement]) -> dict[int, readiness.LineAnswer]:
-    """Return the stored answers for lines of one operation as the viewer's tier sees them, by the line's id."""
-    tier = actor_of(request.user).tier
-    return {answer.requirement_id: answer for answer in readiness.lines_on_their_first_day(lines, tier=tier)}
-
-
 @require_GET
 @for_members()
 def requirements(request: HttpRequest) -> HttpResponse:
@@ -64,7 +56,7 @@ def requirements(request: HttpRequest) -> HttpResponse:
         "filter": found,
         "page": page,
         "sort": sort,
-        "coverage": _coverage(request, page.object_list),
+        "coverage": readiness.lines_on_their_days(operation, page.object_list, user=request.user),
         "may_keep": can(request.user, "keep_requirements"),
         "today": operation.today(),
     }
@@ -84,7 +76,7 @@ def requirement(request: HttpRequest, requirement_id: int) -> HttpResponse:
         "line": line,
         "allocations": [(allocation, allocated[allocation.pledge_id]) for allocation in allocations],
         "proposals": pledges.filter(requirement=line).exclude(allocations__requirement=line),
-        "coverage": _coverage(request, [line]).get(line.pk),
+        "coverage": readiness.lines_on_their_days(line.operation, [line], user=user).get(line.pk),
         "may_keep": can(user, "keep_requirements"),
         "may_allocate": can(user, "allocate"),
         "changes": changes_of(line),

@@ -246,7 +246,7 @@ def test_wrong_options_get_a_sentence(read):
         read("a,b\n1,2\n3", encoding="utf-16-le")
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=300))
 def test_no_bytes_at_all_break_it(read, content):
     with suppress(Unreadable):
@@ -254,7 +254,7 @@ def test_no_bytes_at_all_break_it(read, content):
         assert len(list(parsed.rows())) == parsed.row_count > 0
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
         st.lists(st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=8), min_size=3, max_size=3),
