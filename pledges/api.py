@@ -474,8 +474,8 @@ class AllocationFilters(filters.FilterSet):
     nation = filters.ModelMultipleChoiceFilter(
         field_name="pledge__nation", queryset=visible(Nation), to_field_name="code"
     )
-    capability = filters.ModelMultipleChoiceFilter(
-        field_name="requirement__capability__code", queryset=visible(Capability), to_field_name="code"
+    capability = filters.ModelChoiceFilter(
+        field_name="requirement__capability", queryset=visible(Capability), to_field_name="code"
     )
     pledge = filters.ModelMultipleChoiceFilter(queryset=visible(Pledge))
     requirement = filters.ModelMultipleChoiceFilter(queryset=visible(Requirement))
