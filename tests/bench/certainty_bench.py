@@ -82,9 +82,7 @@ def a_coalition(*, round_quantities: bool, seed: int = 7) -> Coalition:
         standing = sum(p.weight * p.chance for p in pieces) * 0.5
         need = max(50, round(standing * rng.uniform(0.4, 1.3) / 50) * 50)
         plans.append(Plan(need, first, last, tuple(pieces)))
-    groups = tuple(
-        Capability(tuple(plans[n] for n in lines_of[c]), tuple(pool[c])) for c in range(CAPABILITIES)
-    )
+    groups = tuple(Capability(tuple(plans[n] for n in lines_of[c]), tuple(pool[c])) for c in range(CAPABILITIES))
     conditions = tuple(float(q) for q in rng.uniform(0.3, 0.95, CONDITIONS))
     return Coalition(groups, conditions, {nation: frozenset(own) for nation, own in owned.items()})
 

@@ -1,0 +1,110 @@
+"""The kernel's nouns in the admin: the second road for administrators, behind the same login and second factor."""
+
+from allauth.account.decorators import secure_admin_login
+from django.contrib import admin
+from django.contrib.auth.admin import UserAdmin
+from django.http import HttpRequest
+
+from coalition.access import can
+from coalition.models import Condition, ImportBatch, Job, Membership, Nation, Operation, Sector, Tombstone, User
+
+admin.site.site_header = admin.site.site_title = "Coalition readiness"
+admin.site.index_title = "Administration"
+admin.site.has_permission = lambda request: can(request.user, "administer")
+admin.site.login = secure_admin_login(admin.site.login)
+
+
+class ForAdministrators:
+    """Administrators may do all of it, whatever Django's own permission tables say; nobody else may do any."""
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return can(request.user, "administer")
+
+    def has_view_permission(self, request: HttpRequest, obj=None) -> bool:
+        return can(request.user, "administer")
+
+    has_add_permission = has_module_permission
+    has_change_permission = has_delete_permission = has_view_permission
+
+
+class RecordAdmin(ForAdministrators, admin.ModelAdmin):
+    """A noun with a version: the columns the database keeps are shown, not typed."""
+
+    readonly_fields = ("version", "created_at", "changed_at")
+    list_per_page = 50
+    show_full_result_count = False
+
+
+class ReadOnlyAdmin(ForAdministrators, admin.ModelAdmin):
+    """A record of what happened: looked at, never changed by hand."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj=None) -> bool:
+        return False
+
+    has_delete_permission = has_change_permission
+
+
+class MembershipInline(ForAdministrators, admin.StackedInline):
+    model = Membership
+    can_delete = False
+
+
+@admin.register(User)
+class PersonAdmin(ForAdministrators, UserAdmin):
+    """People: an account, and the one membership that says what it may do."""
+
+    inlines = (MembershipInline,)
+    list_display = ("username", "email", "first_name", "last_name", "is_active")
+    list_filter = ("is_active", "membership__role")
+    fieldsets = (
+        (None, {"fields": ("username", "password")}),
+        ("Person", {"fields": ("first_name", "last_name", "email")}),
+        ("State", {"fields": ("is_active", "last_login", "date_joined")}),
+    )
+    add_fieldsets = ((None, {"fields": ("username", "email", "password1", "password2")}),)
+    filter_horizontal = ()
+
+
+@admin.register(Nation)
+class NationAdmin(RecordAdmin):
+    list_display = ("code", "stanag", "name", "standing", "last_confirmed_at")
+    list_filter = ("standing",)
+    search_fields = ("code", "stanag", "name")
+
+
+@admin.register(Operation)
+class OperationAdmin(RecordAdmin):
+    list_display = ("code", "name", "starts_on", "activated_on", "mandate_until", "is_current")
+
+
+@admin.register(Sector)
+class SectorAdmin(RecordAdmin):
+    list_display = ("code", "name", "kind", "illustrative")
+    list_filter = ("kind",)
+
+
+@admin.register(Condition)
+class ConditionAdmin(RecordAdmin):
+    list_display = ("title", "kind", "state", "probability", "due_on", "tier", "operation")
+    list_filter = ("operation", "kind", "state")
+    search_fields = ("title",)
+
+
+@admin.register(Job)
+class JobAdmin(ReadOnlyAdmin):
+    list_display = ("kind", "user", "state", "done", "total", "attempts", "created_at")
+    list_filter = ("kind", "state")
+
+
+@admin.register(ImportBatch)
+class ImportBatchAdmin(ReadOnlyAdmin):
+    list_display = ("file_name", "profile", "user", "state", "created_at")
+    list_filter = ("profile", "state")
+
+
+@admin.register(Tombstone)
+class TombstoneAdmin(ReadOnlyAdmin):
+    list_display = ("kind", "object_id", "tier_before", "left_at")

@@ -1,0 +1,219 @@
+"""Long work done for somebody: it survives its worker, shows its progress, and is done once.
+
+The ``Job`` row is the truth; Celery only carries its id. A worker counts its attempt and commits that before it begins.
+While it works, a thread beside it writes a heartbeat and the progress through its own connection, so both are seen
+although the work itself stands in one long transaction. A job whose heart has stopped is given to another worker, three
+times at most. A handler may so be called again after it had committed: it asks its own rows first.
+
+A handler is a function of a ``Work`` that returns a JSON object, registered where the app's tasks are imported::
+
+    @jobs.handles("import.commit")
+    def commit(work: jobs.Work) -> dict: ...
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from celery.exceptions import SoftTimeLimitExceeded
+from django.db import DatabaseError, connection, transaction
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+from coalition import broker
+from coalition.access import SYSTEM, Actor, acting_as, actor_of
+from coalition.models import Job, User
+
+MOST_ATTEMPTS = 3
+BEAT_S = 5.0
+LOST_AFTER = timedelta(seconds=30)  # without a heartbeat
+LONGEST_S = 3600
+
+State = Job.State
+Handler = Callable[["Work"], dict[str, Any] | None]
+
+log = logging.getLogger(__name__)
+_handlers: dict[str, Handler] = {}
+
+
+class KeyUsed(ValueError):
+    """The idempotency key was used before for something else."""
+
+
+class JobFailed(Exception):
+    """The work cannot be done; the text is a sentence for the person who asked for it."""
+
+
+class JobLost(Exception):
+    """The job was cancelled, or given to another worker: stop, and write nothing more."""
+
+
+@dataclass
+class Work:
+    """One attempt at a job, as its handler sees it. ``user`` is who asked for it, None for the system."""
+
+    job_id: UUID
+    kind: str
+    number: int
+    user: User | None
+    arguments: dict[str, Any]
+    done: int = 0
+    total: int | None = None
+    is_lost: bool = False  # set by the heartbeat
+
+    def progress(self, done: int, total: int | None = None) -> None:
+        """Say how far the work is, as often as you like; raises JobLost when it is no longer wanted."""
+        self.done, self.total = done, self.total if total is None else total
+        if self.is_lost:
+            raise JobLost
+
+    @contextmanager
+    def acting(self, why: str = "") -> Iterator[Actor]:
+        """Open ``acting_as`` for whoever asked for the job: the work may see and do what they may."""
+        with acting_as(self.user or SYSTEM, why) as actor:
+            yield actor
+
+
+def handles(kind: str) -> Callable[[Handler], Handler]:
+    """Register the handler of a kind of job."""
+
+    def register(handler: Handler) -> Handler:
+        _handlers[kind] = handler
+        return handler
+
+    return register
+
+
+def start(kind: str, *, by, arguments: dict[str, Any] | None = None, idempotency_key: str | None = None) -> Job:
+    """Write the job down and, after commit, have a worker take it up. Call while acting as ``by``.
+
+    The same key from the same person gives the job that is there already. Raises KeyUsed when that one is of another
+    kind or has other arguments.
+    """
+    arguments = arguments or {}
+    actor = actor_of(by)
+    key = idempotency_key and f"{actor.user_id}:{idempotency_key}"
+    job, is_new = (
+        Job.objects.get_or_create(
+            idempotency_key=key, defaults={"kind": kind, "user_id": actor.user_id, "arguments": arguments}
+        )
+        if key
+        else (Job.objects.create(kind=kind, user_id=actor.user_id, arguments=arguments), True)
+    )
+    if (job.kind, job.arguments) != (kind, arguments):
+        raise KeyUsed("This idempotency key was used before, for something else.")
+    if is_new:
+        transaction.on_commit(lambda: _send(job.pk))
+    return job
+
+
+def cancel(job_id: UUID | str, *, by) -> bool:
+    """Stop a job that the user may see; return False when it was over. Call while acting. Raises Job.DoesNotExist."""
+    job = Job.objects.visible_to(by).get(pk=job_id)
+    return bool(
+        Job.objects.filter(pk=job.pk, state__in=[State.WAITING, State.RUNNING]).update(
+            state=State.CANCELLED, finished_at=Now(), error="Cancelled."
+        )
+    )
+
+
+def work(job_id: UUID | str) -> bool:
+    """Do the job now, in this process; return False when there was nothing to do. Raises nothing of the handler's."""
+    attempt = _begin(job_id)
+    if attempt is None:
+        return False
+    with _heartbeat(attempt):
+        outcome = _outcome(attempt)
+    if outcome is not None:
+        _write(attempt, finished_at=Now(), heartbeat_at=Now(), **outcome)
+    return True
+
+
+def take_up() -> int:
+    """Send again what waits or has lost its worker, and give up what was tried often enough; return how many sent."""
+    forgotten = Q(state=State.WAITING, created_at__lt=Now() - LOST_AFTER) | _LOST
+    with acting_as(SYSTEM):
+        Job.objects.filter(_LOST, attempts__gte=MOST_ATTEMPTS).update(
+            state=State.FAILED,
+            finished_at=Now(),
+            error=f"Its worker died {MOST_ATTEMPTS} times. Nothing more is tried.",
+        )
+        ids = list(Job.objects.filter(forgotten).order_by("created_at").values_list("pk", flat=True))
+    for pk in ids:
+        _send(pk)
+    return len(ids)
+
+
+_LOST = Q(state=State.RUNNING, heartbeat_at__lt=Now() - LOST_AFTER)
+
+
+def _send(job_id: UUID) -> None:
+    broker.send("coalition.work", str(job_id), expires_s=LOST_AFTER.total_seconds())
+
+
+def _begin(job_id: UUID | str) -> Work | None:
+    """Count the attempt and commit it; None when the job is over, or in another worker's hands."""
+    free = Q(state=State.WAITING) | _LOST
+    with acting_as(SYSTEM):
+        taken = Job.objects.filter(free, pk=job_id, attempts__lt=MOST_ATTEMPTS).update(
+            state=State.RUNNING, attempts=F("attempts") + 1, started_at=Now(), heartbeat_at=Now(), done=0, error=""
+        )
+        if not taken:
+            return None
+        job = Job.objects.select_related("user__membership").get(pk=job_id)
+    return Work(job.pk, job.kind, job.attempts, job.user, job.arguments)
+
+
+def _outcome(attempt: Work) -> dict[str, Any] | None:
+    """Call the handler; return what to write on the job, None when it is no longer ours."""
+    handler = _handlers.get(attempt.kind)
+    if handler is None:
+        return {"state": State.FAILED, "error": f"No worker knows how to do {attempt.kind}."}
+    try:
+        result = handler(attempt)
+    except JobLost:
+        return None
+    except JobFailed as error:
+        return {"state": State.FAILED, "error": str(error)}
+    except SoftTimeLimitExceeded:
+        return {"state": State.FAILED, "error": f"It took longer than {LONGEST_S // 60} minutes and was stopped."}
+    except Exception:
+        log.exception("Job %s (%s) failed.", attempt.job_id, attempt.kind)
+        return {"state": State.FAILED, "error": f"Something broke. The log has it under {attempt.job_id}."}
+    return {"state": State.DONE, "result": result, "done": attempt.done, "total": attempt.total}
+
+
+def _write(attempt: Work, **values) -> bool:
+    """Write on the job as long as this attempt holds it; return whether it does."""
+    with acting_as(SYSTEM):
+        mine = Job.objects.filter(pk=attempt.job_id, state=State.RUNNING, attempts=attempt.number)
+        return bool(mine.update(**values))
+
+
+@contextmanager
+def _heartbeat(attempt: Work) -> Iterator[None]:
+    over = threading.Event()
+    pulse = threading.Thread(target=_beat, args=(attempt, over), name=f"job-{attempt.job_id}", daemon=True)
+    pulse.start()
+    try:
+        yield
+    finally:
+        over.set()
+        pulse.join()
+
+
+def _beat(attempt: Work, over: threading.Event) -> None:
+    try:
+        while not over.wait(BEAT_S) and not attempt.is_lost:
+            try:
+                attempt.is_lost = not _write(attempt, heartbeat_at=Now(), done=attempt.done, total=attempt.total)
+            except DatabaseError:  # it may be back at the next beat
+                log.warning("The heartbeat of job %s was not written.", attempt.job_id, exc_info=True)
+                connection.close()
+    finally:
+        connection.close()

@@ -1,0 +1,56 @@
+"""Every request has an id, and runs in one transaction in which the database knows who acts."""
+
+import re
+import uuid
+from collections.abc import Callable
+
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from coalition import stale
+from coalition.access import acting_as
+from coalition.editing import Refused
+
+SAFE = {"GET", "HEAD", "OPTIONS", "TRACE"}
+PAGES = {412, 428}  # refusals with a page of their own
+
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+
+
+class RequestIdMiddleware:
+    """Give every answer an ``X-Request-ID``: the caller's own where it is harmless, else a new one."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]):
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        asked = request.headers.get("X-Request-ID", "")
+        request.id = asked if REQUEST_ID.fullmatch(asked) else uuid.uuid4().hex
+        response = self.get_response(request)
+        response["X-Request-ID"] = request.id
+        return response
+
+
+class ActingMiddleware:
+    """Open ``acting_as`` around the whole answer, templates included, and take back what a refused request wrote."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]):
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        with acting_as(request.user):
+            response = self.get_response(request)
+            if response.status_code >= 400:
+                transaction.set_rollback(True)
+            elif request.method not in SAFE:
+                stale.nudge()
+        return response
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """Answer a refusal that a page did not show itself with its status and its sentence."""
+        if not isinstance(exception, Refused):
+            return None
+        page = f"{exception.status}.html" if exception.status in PAGES else "409.html"
+        return render(request, page, {"sentence": str(exception)}, status=exception.status)

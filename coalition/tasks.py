@@ -1,0 +1,35 @@
+"""Celery's door to the kernel. No rules live here."""
+
+from celery import shared_task
+
+from coalition import health, housekeeping, jobs, stale
+
+
+@shared_task(name="coalition.sweep")
+def sweep() -> None:
+    """Ask for a sweep of each kind that has marks: what a lost nudge left lying is taken up here."""
+    stale.send_sweeps()
+
+
+@shared_task(name="coalition.work", time_limit=jobs.LONGEST_S + 60, soft_time_limit=jobs.LONGEST_S)
+def work(job_id: str) -> None:
+    """Work on one job. The row decides whether there is anything to do: the message may come twice, or too late."""
+    jobs.work(job_id)
+
+
+@shared_task(name="coalition.take_up_jobs")
+def take_up_jobs() -> None:
+    """Send again the jobs whose worker died or whose message was lost."""
+    jobs.take_up()
+
+
+@shared_task(name="coalition.clean_up")
+def clean_up() -> None:
+    """Throw away what is kept for a while only."""
+    housekeeping.clean_up()
+
+
+@shared_task(name="coalition.report_for_duty")
+def report_for_duty() -> None:
+    """Note that a worker is at work; beat asks every five seconds."""
+    health.worker_was_here()

@@ -1,0 +1,95 @@
+"""Pages that put the apps together: the overview, and the long work people wait for."""
+
+from datetime import timedelta
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.views.decorators.http import require_GET, require_POST
+
+from coalition import jobs
+from coalition.access import actor_of, can
+from coalition.models import Condition, Job, Operation
+from coalition.pages import for_members, operation_of, operations_of, page_of
+from pledges import readiness
+from pledges.models import Pledge, PledgeStep
+from pledges.views.readiness import Question, freshness, linked, own_stricter
+
+RECENT = timedelta(hours=24)
+ROWS = 8
+
+
+@require_GET
+@for_members()
+def overview(request: HttpRequest) -> HttpResponse:
+    """How ready the coalition is now and on its start day, the worst gaps, and what changed since yesterday."""
+    if not operations_of(request):
+        return render(request, "empty_start.html", {"may_plan": can(request.user, "keep_operations")})
+    operation = operation_of(request)
+    question = Question(request, operation)
+    now = readiness.matrix(operation, on=question.today, tier=question.tier)
+    start = readiness.matrix(operation, on=question.start, tier=question.tier)
+    question.day = question.start
+    context = {
+        "question": question,
+        "now": now,
+        "start": start,
+        "worst": [linked(row, question) for row in readiness.worst_gaps(start.rows, ROWS)],
+        "own_stricter": own_stricter(request, operation, question.tier),
+        **_since_yesterday(request, operation),
+        **_to_do(request, operation),
+        **freshness(operation),
+    }
+    return render(request, "overview.html", context)
+
+
+def _since_yesterday(request: HttpRequest, operation: Operation) -> dict:
+    since = timezone.now() - RECENT
+    user = request.user
+    steps = PledgeStep.objects.visible_to(user).filter(pledge__operation=operation, moved_at__gte=since)
+    steps = steps.exclude(user=None).select_related("pledge__nation", "user").order_by("-pk")
+    conditions = Condition.objects.visible_to(user).filter(operation=operation, changed_at__gte=since, version__gt=1)
+    return {"steps": steps[:ROWS], "conditions_changed": conditions.order_by("-changed_at")[:ROWS]}
+
+
+def _to_do(request: HttpRequest, operation: Operation) -> dict:
+    """What waits for this person: an officer's unconfirmed pledges, a planner's commitments to verify."""
+    seen = Pledge.objects.visible_to(request.user).filter(operation=operation)
+    actor = actor_of(request.user)
+    overdue = seen.overdue_for_confirmation()
+    if actor.nation:
+        overdue = overdue.filter(nation=actor.nation)
+    to_verify = seen.filter(status=Pledge.Status.COMMITTED, superseded_by=None)
+    return {
+        "overdue": overdue.count() if can(request.user, "confirm_pledge") else 0,
+        "to_verify": to_verify.count() if can(request.user, "verify_pledge") else 0,
+        "conditions_overdue": Condition.objects.visible_to(request.user).filter(
+            operation=operation, state=Condition.State.OPEN, due_on__lt=operation.today()
+        ),
+    }
+
+
+@require_GET
+@for_members()
+def job_list(request: HttpRequest) -> HttpResponse:
+    """The long work this person asked for; planners see everybody's."""
+    rows = Job.objects.visible_to(request.user).select_related("user").order_by("-created_at")
+    return render(request, "jobs/list.html", {"page": page_of(request, rows)})
+
+
+@require_GET
+@for_members()
+def job_detail(request: HttpRequest, job_id) -> HttpResponse:
+    """One job: how far it is, and what came of it. Asks again by itself while it runs."""
+    job = get_object_or_404(Job.objects.visible_to(request.user).select_related("user"), pk=job_id)
+    part = "jobs/_job.html" if request.htmx else "jobs/detail.html"
+    return render(request, part, {"job": job})
+
+
+@require_POST
+@for_members()
+def job_cancel(request: HttpRequest, job_id) -> HttpResponse:
+    """Ask a job to stop."""
+    job = get_object_or_404(Job.objects.visible_to(request.user), pk=job_id)
+    jobs.cancel(job.pk, by=request.user)
+    return redirect("jobs:detail", job.pk)

@@ -1,0 +1,365 @@
+"""How much counts, on which days: plain arithmetic over loaded rows, without the database.
+
+Time is cut into stretches on which nothing changes. A pledge counts in exactly one level on the days it can stand; a
+requirement line is answered by its allocations alone; a surplus on one line never hides a gap on another.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
+from decimal import Decimal
+from operator import add
+
+LEVELS = ("signalled", "offered", "conditional", "firm", "ready", "deploying", "in_place")
+BLOCKED = "blocked"
+FIRM = "firm"  # the threshold for need, gap, share and order unless the viewer picks another
+STANDING = ("deploying", "in_place")
+
+ZERO = Decimal(0)
+NOTHING = (ZERO,) * len(LEVELS)
+NONE_OF_ANY = (0,) * len(LEVELS)
+_PLACE = {level: place for place, level in enumerate(LEVELS)}
+_DAY = timedelta(days=1)
+
+Sums = tuple[Decimal, ...]  # one per level, in the order of LEVELS
+Counts = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PledgeRow:
+    """A pledge on the ladder as ``with_standing`` annotates it. ``last`` is the last day, None open-ended."""
+
+    id: int
+    nation: str
+    tier: int
+    superseded_tier: int | None
+    level: str
+    first: date
+    last: date | None
+    quantity: Decimal | None
+    notice_days: int = 0
+    has_open: bool = False
+
+    def counts_at(self, tier: int) -> bool:
+        """The rule of ``PledgeQuerySet.counted_at``: seen by the tier, and not superseded by anything it sees."""
+        return self.tier <= tier and (self.superseded_tier is None or self.superseded_tier > tier)
+
+
+@dataclass(frozen=True, slots=True)
+class LineRow:
+    """A requirement line. ``last`` is the last day it is needed, None open-ended."""
+
+    id: int
+    tier: int
+    quantity: Decimal
+    first: date
+    last: date | None
+    priority: int = 2
+    notice_days: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AllocationRow:
+    """So much of a pledge answers a line."""
+
+    pledge_id: int
+    line_id: int
+    quantity: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that one operation has of one capability. ``any_alone``: a line is met by one pledge alone, or not at all."""
+
+    pledges: tuple[PledgeRow, ...] = ()
+    lines: tuple[LineRow, ...] = ()
+    allocations: tuple[AllocationRow, ...] = ()
+    any_alone: bool = False
+
+    def seen_at(self, tier: int) -> "Plan":
+        """Return what stands in the aggregates of a tier: an allocation needs both its ends there."""
+        pledges = tuple(pledge for pledge in self.pledges if pledge.counts_at(tier))
+        lines = tuple(line for line in self.lines if line.tier <= tier)
+        pledge_ids, line_ids = {pledge.id for pledge in pledges}, {line.id for line in lines}
+        allocations = tuple(a for a in self.allocations if a.pledge_id in pledge_ids and a.line_id in line_ids)
+        return Plan(pledges, lines, allocations, self.any_alone)
+
+
+@dataclass(frozen=True, slots=True)
+class LineCount:
+    """One line on one stretch. ``need`` is None on days it is not needed; ``covered`` and ``reserve`` per threshold."""
+
+    need: Decimal | None = None
+    allocated: Sums = NOTHING
+    covered: Sums = NOTHING
+    reserve: Sums = NOTHING
+    open_conditions: int = 0  # allocated pledges that deploy or are in place and hang on an open condition
+    slow: int = 0  # allocated pledges whose notice to move is longer than the line asks for
+
+
+@dataclass(frozen=True, slots=True)
+class CapabilityCount:
+    """One capability on one stretch, sums over its lines active then. Thresholds as in LEVELS: that level or better."""
+
+    levels: Sums = NOTHING  # planning quantity that stands, per level
+    unquantified: Counts = NONE_OF_ANY  # pledges that stand without a planning quantity, per level
+    blocked: Decimal = ZERO  # what would stand had no condition failed: in no level
+    blocked_pledges: int = 0
+    free: Sums = NOTHING  # what stands and is allocated to no line of that day, per level
+    need: Decimal = ZERO
+    lines: int = 0
+    priority: int | None = None  # the most pressing of the lines, 1 to 3
+    allocated: Sums = NOTHING  # per level
+    covered: Sums = NOTHING  # Σ min(allocated, need), per threshold
+    reserve: Sums = NOTHING  # Σ of what is allocated beyond need, per threshold
+    met: Counts = NONE_OF_ANY  # lines met, per threshold
+    open_conditions: int = 0  # pledges that deploy or are in place and hang on an open condition
+    slow: int = 0  # allocations whose pledge has a longer notice to move than the line asks for
+
+
+@dataclass(frozen=True, slots=True)
+class LineCounts:
+    """A line over time: stretch ``i`` begins on ``starts[i]``; the last one goes on for ever."""
+
+    starts: tuple[date, ...]
+    stretches: tuple[LineCount, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NationCount:
+    """What one nation has on the ladder in one level, whenever it can stand."""
+
+    pledges: int = 0
+    quantity: Decimal = ZERO
+    unquantified: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PlanCounts:
+    """The whole answer for one capability, as far as it was given in the plan."""
+
+    starts: tuple[date, ...]
+    stretches: tuple[CapabilityCount, ...]
+    lines: dict[int, LineCounts]
+    nations: dict[str, dict[str, NationCount]]  # nation → level or blocked
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What a CapabilityCount is summed up in."""
+
+    levels: list[Decimal] = field(default_factory=lambda: [ZERO] * len(LEVELS))
+    unquantified: list[int] = field(default_factory=lambda: [0] * len(LEVELS))
+    free: list[Decimal] = field(default_factory=lambda: [ZERO] * len(LEVELS))
+    blocked: Decimal = ZERO
+    blocked_pledges: int = 0
+    open_conditions: int = 0
+    lines: list[tuple[int, LineCount]] = field(default_factory=list)
+
+
+def or_better(sums: Iterable) -> tuple:
+    """Return per threshold the sum of that level and all better ones."""
+    total, reached = ZERO, []
+    for value in reversed(tuple(sums)):
+        total += value
+        reached.append(total)
+    return tuple(reversed(reached))
+
+
+def at_or_above(threshold: str) -> tuple[str, ...]:
+    """Return a level and all better ones. Raises KeyError for an unknown level."""
+    return LEVELS[_PLACE[threshold] :]
+
+
+def place_of(level: str) -> int:
+    """Return a level's place in the tuples of sums. Raises KeyError for an unknown level."""
+    return _PLACE[level]
+
+
+def breakpoints(today: date, windows: Iterable[tuple[date, date | None]]) -> tuple[date, ...]:
+    """Return the days from today on which something begins, or has ended the day before; today is the first."""
+    days = {today}
+    for first, last in windows:
+        days.add(first)
+        if last is not None and last < date.max:
+            days.add(last + _DAY)
+    return tuple(sorted(day for day in days if day >= today))
+
+
+def count(plan: Plan, *, today: date) -> PlanCounts:
+    """Return what counts from today on, over all rows of the plan; ``plan.seen_at(tier)`` picks a tier's rows."""
+    pledge_of = {pledge.id: pledge for pledge in plan.pledges}
+    answers: dict[int, list[AllocationRow]] = {line.id: [] for line in plan.lines}
+    given: dict[int, list[AllocationRow]] = {}
+    for allocation in plan.allocations:
+        answers[allocation.line_id].append(allocation)
+        given.setdefault(allocation.pledge_id, []).append(allocation)
+
+    line_counts = {
+        line.id: _count_line(line, answers[line.id], pledge_of, today, any_alone=plan.any_alone) for line in plan.lines
+    }
+    windows = [(row.first, row.last) for row in (*plan.pledges, *plan.lines)]
+    starts = breakpoints(today, windows)
+    tallies = [_Tally() for _ in starts]
+    lines = {line.id: line for line in plan.lines}
+    for pledge in plan.pledges:
+        taken = [(a.quantity, _span(starts, lines[a.line_id])) for a in given.get(pledge.id, ())]
+        _tally_pledge(pledge, taken, starts, tallies)
+    for line in plan.lines:
+        own = line_counts[line.id]
+        for i in _span(starts, line):
+            tallies[i].lines.append((line.priority, own.stretches[bisect_right(own.starts, starts[i]) - 1]))
+    stretches, before = [], None
+    for tally in tallies:
+        if before is None or not _same(before.lines, tally.lines):
+            sums = over_lines(tally.lines)
+        stretches.append(_capability_count(tally, sums))
+        before = tally
+    return PlanCounts(starts, tuple(stretches), line_counts, _count_nations(plan.pledges))
+
+
+def _same(before: list[tuple[int, LineCount]], after: list[tuple[int, LineCount]]) -> bool:
+    """Return whether two stretches have the very same lines in the very same state."""
+    return len(before) == len(after) and all(a[1] is b[1] for a, b in zip(before, after, strict=True))
+
+
+def over_lines(lines: Iterable[tuple[int, LineCount]]) -> CapabilityCount:
+    """Return the sums over active lines, given with their priority; as levels stands what is allocated to them."""
+    pairs = list(lines)
+    counts = [line for _, line in pairs]
+    allocated = _added(line.allocated for line in counts)
+    return CapabilityCount(
+        levels=allocated,
+        need=sum((line.need for line in counts), ZERO),
+        lines=len(counts),
+        priority=min((priority for priority, _ in pairs), default=None),
+        allocated=allocated,
+        covered=_added(line.covered for line in counts),
+        reserve=_added(line.reserve for line in counts),
+        met=tuple(sum(line.covered[place] == line.need for line in counts) for place in range(len(LEVELS))),
+        open_conditions=sum(line.open_conditions for line in counts),
+        slow=sum(line.slow for line in counts),
+    )
+
+
+def _span(starts: tuple[date, ...], row: PledgeRow | LineRow) -> range:
+    """Return the stretches that lie within a row's window."""
+    return range(bisect_left(starts, row.first), len(starts) if row.last is None else bisect_right(starts, row.last))
+
+
+def _count_line(
+    line: LineRow,
+    allocations: list[AllocationRow],
+    pledge_of: dict[int, PledgeRow],
+    today: date,
+    *,
+    any_alone: bool,
+) -> LineCounts:
+    answers = [
+        (pledge, min(allocation.quantity, pledge.quantity))
+        for allocation in allocations
+        if (pledge := pledge_of[allocation.pledge_id]).quantity is not None and pledge.level != BLOCKED
+    ]
+    inside = [
+        (max(pledge.first, line.first), pledge.last if line.last is None else min(pledge.last or date.max, line.last))
+        for pledge, _ in answers
+    ]
+    starts = breakpoints(
+        today,
+        [(line.first, line.last), *((first, last) for first, last in inside if last is None or first <= last)],
+    )
+    stretches = [LineCount()] * len(starts)
+    for i in _span(starts, line):
+        standing = [
+            (pledge, quantity)
+            for pledge, quantity in answers
+            if pledge.first <= starts[i] and (pledge.last is None or starts[i] <= pledge.last)
+        ]
+        stretches[i] = _line_count(line, standing, any_alone=any_alone)
+    return LineCounts(starts, tuple(stretches))
+
+
+def _line_count(line: LineRow, standing: list[tuple[PledgeRow, Decimal]], *, any_alone: bool) -> LineCount:
+    need = line.quantity
+    if not standing:
+        return LineCount(need=need)
+    allocated, largest = [ZERO] * len(LEVELS), [ZERO] * len(LEVELS)
+    for pledge, quantity in standing:
+        place = _PLACE[pledge.level]
+        allocated[place] += quantity
+        largest[place] = max(largest[place], quantity)
+    reached = or_better(allocated)
+    if any_alone:
+        covered = tuple(need if max(largest[place:]) >= need else ZERO for place in range(len(LEVELS)))
+    else:
+        covered = tuple(min(sum_, need) for sum_ in reached)
+    return LineCount(
+        need=need,
+        allocated=tuple(allocated),
+        covered=covered,
+        reserve=_reserve(reached, covered, need),
+        open_conditions=sum(pledge.has_open and pledge.level in STANDING for pledge, _ in standing),
+        slow=sum(line.notice_days is not None and pledge.notice_days > line.notice_days for pledge, _ in standing),
+    )
+
+
+def _reserve(reached: Sums, covered: Sums, need: Decimal) -> Sums:
+    """Return what is allocated beyond the need of a line that is met, per threshold."""
+    if max(reached) <= need:
+        return NOTHING
+    return tuple(max(sum_ - need, ZERO) if part == need else ZERO for sum_, part in zip(reached, covered, strict=True))
+
+
+def _tally_pledge(
+    pledge: PledgeRow, taken: list[tuple[Decimal, range]], starts: tuple[date, ...], tallies: list[_Tally]
+) -> None:
+    if pledge.level == BLOCKED:
+        for i in _span(starts, pledge):
+            tallies[i].blocked_pledges += 1
+            tallies[i].blocked += pledge.quantity or ZERO
+        return
+    place = _PLACE[pledge.level]
+    warns = pledge.has_open and pledge.level in STANDING
+    for i in _span(starts, pledge):
+        tally = tallies[i]
+        tally.open_conditions += warns
+        if pledge.quantity is None:
+            tally.unquantified[place] += 1
+            continue
+        tally.levels[place] += pledge.quantity
+        bound = sum((quantity for quantity, stretches in taken if i in stretches), ZERO)
+        tally.free[place] += max(pledge.quantity - bound, ZERO)
+
+
+def _capability_count(tally: _Tally, sums: CapabilityCount) -> CapabilityCount:
+    return replace(
+        sums,
+        levels=tuple(tally.levels),
+        unquantified=tuple(tally.unquantified),
+        blocked=tally.blocked,
+        blocked_pledges=tally.blocked_pledges,
+        free=tuple(tally.free),
+        open_conditions=tally.open_conditions,
+    )
+
+
+def _added(rows: Iterable[Sums]) -> Sums:
+    total = NOTHING
+    for row in rows:
+        if row is not NOTHING:
+            total = row if total is NOTHING else tuple(map(add, total, row))
+    return total
+
+
+def _count_nations(pledges: Iterable[PledgeRow]) -> dict[str, dict[str, NationCount]]:
+    nations: dict[str, dict[str, NationCount]] = {}
+    for pledge in pledges:
+        levels = nations.setdefault(pledge.nation, {})
+        before = levels.get(pledge.level, NationCount())
+        levels[pledge.level] = NationCount(
+            before.pledges + 1,
+            before.quantity + (pledge.quantity or ZERO),
+            before.unquantified + (pledge.quantity is None),
+        )
+    return nations

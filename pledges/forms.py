@@ -1,0 +1,304 @@
+"""The forms of pledges, requirements and allocations: they read and explain input; the domain modules judge it."""
+
+from datetime import date
+
+from django import forms
+from django.forms import formset_factory
+
+from coalition.access import Role, Tier, actor_of, can
+from coalition.models import Condition, Nation, Operation, Sector
+from pledges.models import Capability, Caveat, Pledge, Requirement
+
+
+class DayInput(forms.DateInput):
+    """The browser's own date picker; ISO days on the wire."""
+
+    input_type = "date"
+
+    def __init__(self, **kwargs):
+        super().__init__(format="%Y-%m-%d", **kwargs)
+
+
+def _without(data: dict, *names: str) -> dict:
+    return {name: value for name, value in data.items() if name not in names}
+
+
+class CapabilityField(forms.CharField):
+    """A capability, typed: its name or code, with the browser's suggestions from a list beside it."""
+
+    default_error_messages = {"unknown": "There is no capability “%(text)s”. Choose one from the list."}
+
+    def __init__(self, **kwargs):
+        widget = forms.TextInput(attrs={"list": "capability-names", "autocomplete": "off", "spellcheck": "false"})
+        super().__init__(widget=widget, max_length=120, **kwargs)
+
+    def prepare_value(self, value):
+        if isinstance(value, Capability):
+            return value.name
+        if isinstance(value, int):
+            return Capability.objects.filter(pk=value).values_list("name", flat=True).first()
+        return value
+
+    def clean(self, value) -> Capability | None:
+        text = super().clean(value).strip()
+        if not text:
+            return None
+        found = Capability.objects.filter(name__iexact=text).first() or Capability.objects.filter(code=text).first()
+        if found is None:
+            raise forms.ValidationError(self.error_messages["unknown"], code="unknown", params={"text": text[:80]})
+        return found
+
+
+class ConditionsField(forms.ModelMultipleChoiceField):
+    """Conditions as ticks, each with its state."""
+
+    widget = forms.CheckboxSelectMultiple
+
+    def label_from_instance(self, condition: Condition) -> str:
+        state = "" if condition.state == Condition.State.OPEN else f" ({condition.get_state_display().lower()})"
+        return f"{condition.title}{state}"
+
+
+class PledgeForm(forms.ModelForm):
+    """A pledge, as an officer logs it in under a minute. ``cleaned_data`` is what ``pledges.declaring`` takes."""
+
+    SIGNALLED, OFFERED = Pledge.Status.SIGNALLED, Pledge.Status.OFFERED
+
+    version = forms.IntegerField(required=False, widget=forms.HiddenInput)
+    idempotency_key = forms.CharField(required=False, max_length=100, widget=forms.HiddenInput)
+    capability = CapabilityField(help_text="Start typing: “engineer”, “UAV”, “beds”")
+    status = forms.ChoiceField(
+        label="Said as",
+        choices=[(OFFERED, "Offered by the nation"), (SIGNALLED, "Signalled in public only")],
+        initial=OFFERED,
+        widget=forms.RadioSelect,
+    )
+    conditions = ConditionsField(queryset=Condition.objects.none(), required=False, label="Hangs on")
+    tier = forms.TypedChoiceField(
+        label="Release tier",
+        choices=[(tier.value, tier.label.capitalize()) for tier in Tier],
+        coerce=int,
+        initial=Tier.COALITION.value,
+        help_text="Who may see it. Your own nation always does.",
+    )
+    source_url = forms.URLField(label="Address of the source", max_length=500, required=False, assume_scheme="https")
+
+    field_order = ["nation", "capability", "what", "quantity", "available_from", "available_until", "notice_days"]
+
+    class Meta:
+        model = Pledge
+        fields = [
+            "nation",
+            "capability",
+            "what",
+            "quantity",
+            "available_from",
+            "available_until",
+            "notice_days",
+            "conditions",
+            "tier",
+            "requirement",
+            "stated_low",
+            "stated_high",
+            "source",
+            "source_url",
+            "stated_on",
+            "note",
+        ]
+        widgets = {
+            "available_from": DayInput(),
+            "available_until": DayInput(),
+            "stated_on": DayInput(),
+            "quantity": forms.NumberInput(attrs={"min": 0, "step": "any", "inputmode": "decimal"}),
+            "stated_low": forms.NumberInput(attrs={"min": 0, "step": "any", "inputmode": "decimal"}),
+            "stated_high": forms.NumberInput(attrs={"min": 0, "step": "any", "inputmode": "decimal"}),
+            "note": forms.Textarea(attrs={"rows": 3}),
+            "what": forms.TextInput(attrs={"placeholder": "Light infantry battalion with its vehicles"}),
+        }
+        labels = {"quantity": "Quantity", "requirement": "Answers the line"}
+        help_texts = {"quantity": "What planners may count on. Leave empty if it is not known yet."}
+
+    def __init__(self, *args, user, operation: Operation, **kwargs):
+        super().__init__(*args, **kwargs)
+        actor = actor_of(user)
+        self.operation = operation
+        self.instance.operation = operation
+        if actor.role == Role.OFFICER:
+            self.fields["nation"].queryset = Nation.objects.filter(pk=actor.nation)
+            self.fields["nation"].initial = actor.nation
+            self.fields["nation"].empty_label = None
+        else:
+            self.fields["nation"].queryset = Nation.objects.order_by("name")
+        conditions = Condition.objects.visible_to(user).filter(operation=operation)
+        self.fields["conditions"].queryset = conditions.order_by("kind", "title")
+        lines = Requirement.objects.visible_to(user).filter(operation=operation)
+        self.fields["requirement"].queryset = lines.select_related("capability", "sector").order_by(
+            "capability__name", "priority", "pk"
+        )
+        self.fields["requirement"].empty_label = "No line in particular"
+        self.fields["requirement"].widget.attrs["data-follows"] = "capability"
+        if self.instance.pk:
+            del self.fields["status"]
+            self.fields["version"].initial = self.instance.version
+            self.fields["nation"].disabled = not can(user, "keep_requirements")
+        else:
+            self.fields["available_from"].initial = max(operation.starts_on, operation.today())
+
+    def draft(self) -> dict:
+        """Return the cleaned fields of the pledge itself; nation and operation only for a new one."""
+        data = _without(self.cleaned_data, "version", "idempotency_key")
+        return _without(data, "nation") if self.instance.pk else data | {"operation": self.operation}
+
+
+class CaveatForm(forms.Form):
+    """One national caveat; an empty row is no caveat."""
+
+    kind = forms.ChoiceField(choices=[("", "No caveat"), *Caveat.Kind.choices], required=False, label="Caveat")
+    text = forms.CharField(max_length=500, required=False, label="In words")
+
+    def clean(self) -> dict:
+        data = super().clean()
+        if data.get("text") and not data.get("kind"):
+            self.add_error("kind", "Say what kind of caveat this is.")
+        if data.get("kind") and not data.get("text"):
+            self.add_error("text", "Say the caveat in words.")
+        return data
+
+
+CaveatFormSet = formset_factory(CaveatForm, extra=2, max_num=20, absolute_max=20)
+
+
+def caveats_of(formset) -> list[dict[str, str]]:
+    """Return the caveats of a valid formset as ``declaring`` takes them, empty rows left out."""
+    return [
+        {"kind": form.cleaned_data["kind"], "text": form.cleaned_data["text"]}
+        for form in formset
+        if form.cleaned_data and form.cleaned_data.get("text")
+    ]
+
+
+class StepForm(forms.Form):
+    """A step on the ladder: the version it is based on, and why."""
+
+    version = forms.IntegerField(required=False, widget=forms.HiddenInput)
+    reason = forms.CharField(max_length=1000, required=False, widget=forms.Textarea(attrs={"rows": 2}), label="Reason")
+
+
+class RequirementForm(forms.ModelForm):
+    """A requirement line, as planners keep it."""
+
+    version = forms.IntegerField(required=False, widget=forms.HiddenInput)
+    capability = CapabilityField(help_text="Start typing: “engineer”, “UAV”, “beds”")
+    tier = forms.TypedChoiceField(
+        label="Release tier",
+        choices=[(tier.value, tier.label.capitalize()) for tier in Tier],
+        coerce=int,
+        initial=Tier.COALITION.value,
+    )
+
+    class Meta:
+        model = Requirement
+        fields = [
+            "capability",
+            "title",
+            "sector",
+            "quantity",
+            "needed_from",
+            "needed_until",
+            "priority",
+            "notice_days",
+            "phase",
+            "tier",
+            "note",
+        ]
+        widgets = {
+            "needed_from": DayInput(),
+            "needed_until": DayInput(),
+            "quantity": forms.NumberInput(attrs={"min": 0, "step": "any", "inputmode": "decimal"}),
+            "note": forms.Textarea(attrs={"rows": 3}),
+        }
+
+    def __init__(self, *args, operation: Operation, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.operation = operation
+        self.instance.operation = operation
+        self.fields["sector"].queryset = Sector.objects.order_by("code")
+        self.fields["sector"].empty_label = "Anywhere"
+        if self.instance.pk:
+            self.fields["version"].initial = self.instance.version
+        else:
+            self.fields["needed_from"].initial = operation.starts_on
+
+    def draft(self) -> dict:
+        """Return the cleaned fields of the line itself."""
+        return _without(self.cleaned_data, "version") | {"operation": self.operation}
+
+
+class AllocationForm(forms.Form):
+    """So much of this pledge to that line."""
+
+    requirement = forms.ModelChoiceField(queryset=Requirement.objects.none(), empty_label=None, label="Line")
+    quantity = forms.DecimalField(min_value=0, max_digits=15, decimal_places=2)
+
+    def __init__(self, *args, lines, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.fields["requirement"].queryset = lines
+
+
+class ConditionForm(forms.ModelForm):
+    """A condition, as planners keep it."""
+
+    version = forms.IntegerField(required=False, widget=forms.HiddenInput)
+    tier = forms.TypedChoiceField(
+        label="Release tier",
+        choices=[(tier.value, tier.label.capitalize()) for tier in Tier],
+        coerce=int,
+        initial=Tier.COALITION.value,
+    )
+    source_url = forms.URLField(label="Address of the source", max_length=500, required=False, assume_scheme="https")
+
+    class Meta:
+        model = Condition
+        fields = ["kind", "title", "nation", "state", "probability", "due_on", "tier", "note", "source_url"]
+        widgets = {"due_on": DayInput(), "note": forms.Textarea(attrs={"rows": 3})}
+
+    def __init__(self, *args, operation: Operation, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.operation = operation
+        self.instance.operation = operation
+        self.fields["nation"].empty_label = "Shared by all"
+        if self.instance.pk:
+            self.fields["version"].initial = self.instance.version
+
+    def draft(self) -> dict:
+        """Return the cleaned fields of the condition itself; the operation only for a new one."""
+        data = _without(self.cleaned_data, "version")
+        return data if self.instance.pk else data | {"operation": self.operation}
+
+
+def shown(value: object) -> object:
+    """Return a form value as people read it, for the page that sets two versions side by side."""
+    if isinstance(value, date):
+        return value.isoformat()
+    if hasattr(value, "all") or isinstance(value, list | tuple):
+        return ", ".join(str(item) for item in (value.all() if hasattr(value, "all") else value)) or None
+    return value
+
+
+class NationForm(forms.ModelForm):
+    """What is known of a nation."""
+
+    version = forms.IntegerField(required=False, widget=forms.HiddenInput)
+
+    class Meta:
+        model = Nation
+        fields = ["standing", "standing_source", "approval_route", "focal_point"]
+        widgets = {"approval_route": forms.Textarea(attrs={"rows": 2})}
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.fields["version"].initial = self.instance.version
+
+    def draft(self) -> dict:
+        """Return the cleaned fields of the nation itself."""
+        return _without(self.cleaned_data, "version")

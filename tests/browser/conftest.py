@@ -1,0 +1,97 @@
+"""A real Chromium against the real product. A page that asks a foreign host, breaks its CSP or its script fails."""
+
+import os
+import shutil
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+# Playwright runs an event loop in this thread, and Django would refuse to look into a database beside one.
+os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
+
+NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome", "chrome")
+QUIET = [
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-default-apps",
+    "--disable-domain-reliability",
+    "--disable-sync",
+    "--metrics-recording-only",
+    "--no-first-run",
+    "--no-pings",
+]
+VIEWS = {"wide": {"width": 1440, "height": 900}, "phone": {"width": 390, "height": 844}}
+
+
+def pytest_collection_modifyitems(items):
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker("browser")
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """One Chromium for the run: the one in $CHROMIUM, else on the path, else Playwright's own."""
+    with sync_playwright() as playwright:
+        own = playwright.chromium.executable_path
+        found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+        found = found or (own if Path(own).exists() else None)
+        if found is None:
+            sentence = f"No Chromium: set CHROMIUM, or install one of {', '.join(NAMES)}."
+            if os.environ.get("CI") == "true":
+                pytest.fail(sentence)
+            pytest.skip(sentence)
+        sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
+        chromium = playwright.chromium.launch(executable_path=found, args=QUIET + sandbox)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def new_page(browser: Browser, live_product):
+    """Return a function that opens a page with cookies of its own: ``new_page("phone", color_scheme="dark")``.
+
+    At the end of the test every request to a foreign host, every broken content policy and every error in a script
+    that any of these pages saw fails it.
+    """
+    contexts, faults = [], []
+    home = urlsplit(live_product.address).netloc
+
+    def stay_home(route):
+        address = urlsplit(route.request.url)
+        if address.scheme in ("http", "https") and address.netloc != home:
+            faults.append(f"asked a foreign host: {route.request.url}")
+            route.abort()
+        else:
+            route.continue_()
+
+    def listen(message):
+        if "Content Security Policy" in message.text or "Content-Security-Policy" in message.text:
+            faults.append(f"broke its policy: {message.text}")
+
+    def open_page(view: str = "wide", **more):
+        context = browser.new_context(
+            base_url=live_product.address, viewport=VIEWS[view], locale="en-GB", timezone_id="UTC",
+            reduced_motion="reduce", **more,
+        )  # fmt: skip
+        contexts.append(context)
+        context.route("**/*", stay_home)
+        page = context.new_page()
+        page.on("console", listen)
+        page.on("pageerror", lambda error: faults.append(f"error in a script: {error}"))
+        page.set_default_timeout(10_000)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert faults == []
+
+
+@pytest.fixture
+def page(new_page):
+    """A wide, light page of a stranger."""
+    return new_page()
