@@ -26,9 +26,7 @@ def staleness(days_overdue: float, half_life_days: float) -> float:
     return 2.0 ** (-max(0.0, float(days_overdue)) / float(half_life_days))
 
 
-def lines(
-    plans: Sequence[Plan], conditions: Sequence[float], *, budget: float = LINE_BUDGET
-) -> list[LineAnswer]:
+def lines(plans: Sequence[Plan], conditions: Sequence[float], *, budget: float = LINE_BUDGET) -> list[LineAnswer]:
     """Return the answer for each need line, all of them worked out together.
 
     `conditions` are chances: 1 for a condition met or waived, 0 for one that failed. `budget` bounds each
