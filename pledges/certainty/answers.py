@@ -47,10 +47,11 @@ def capabilities(
     budget: float = LINE_BUDGET,
     pool_budget: float = POOL_BUDGET,
 ) -> list[CapabilityAnswer]:
-    """Return the answer for each capability with its lines, all worked out together. See `lines` for the
-    arguments.
+    """Return the answer for each capability with its lines, all of them worked out together.
 
-    `pool_budget` is the budget of each pooled sum.
+    `pool_budget` is the budget of each pooled sum; for the other arguments and what is raised see `lines`.
+    Raises ValueError, too, when one pledge has different chances or conditions on one day, and when some
+    lines of a capability want any one contribution and others the sum.
     """
     open_conditions = checked(conditions)
     prepared = [group_of(group, open_conditions, budget, pool_budget) for group in groups]
