@@ -50,9 +50,7 @@ def outcomes(plans, conditions, day):
     for world in itertools.product((0, 1), repeat=len(conditions)):
         in_world = math.prod(q if held else 1 - q for q, held in zip(conditions, world, strict=True))
         for coming in itertools.product((0, 1), repeat=len(pledges)):
-            chance = in_world * math.prod(
-                p if c else 1 - p for (_, p), c in zip(pledges, coming, strict=True)
-            )
+            chance = in_world * math.prod(p if c else 1 - p for (_, p), c in zip(pledges, coming, strict=True))
             come = {pledge for (pledge, _), c in zip(pledges, coming, strict=True) if c}
             sums = [0] * len(plans)
             for line, piece in standing:
@@ -466,13 +464,9 @@ def a_large_line(pledges=40, conditions=8, most=40, days_=60, seed=5):
         first = int(rng.integers(0, days_ // 2))
         gates = tuple(int(c) for c in rng.choice(conditions, rng.integers(0, 3), replace=False))
         last = first + int(rng.integers(10, days_))
-        pieces.append(
-            Contribution(n, int(rng.integers(1, most + 1)), float(rng.uniform(0.2, 1)), first, last, gates)
-        )
+        pieces.append(Contribution(n, int(rng.integers(1, most + 1)), float(rng.uniform(0.2, 1)), first, last, gates))
     standing = sum(piece.weight * piece.chance for piece in pieces) / 3
-    return Plan(int(standing), 0, days_ - 1, tuple(pieces)), tuple(
-        rng.uniform(0.3, 0.95, conditions).tolist()
-    )
+    return Plan(int(standing), 0, days_ - 1, tuple(pieces)), tuple(rng.uniform(0.3, 0.95, conditions).tolist())
 
 
 def simulated(plans, conditions, day, draws=200_000):
@@ -486,9 +480,7 @@ def simulated(plans, conditions, day, draws=200_000):
             if piece.pledge not in drawn:
                 drawn[piece.pledge] = rng.random(draws) < piece.chance
             if piece.first <= day <= piece.last:
-                sums[line] += piece.weight * (
-                    drawn[piece.pledge] & worlds[list(piece.conditions)].all(axis=0)
-                )
+                sums[line] += piece.weight * (drawn[piece.pledge] & worlds[list(piece.conditions)].all(axis=0))
     return sums
 
 
@@ -508,10 +500,7 @@ def test_a_large_line_agrees_with_a_simulation():
 
 def test_large_lines_that_share_pledges_and_conditions_agree_with_a_simulation():
     whole, conditions = a_large_line(pledges=30)
-    plans = [
-        replace(whole, need=whole.need // 2, contributions=whole.contributions[n : n + 20])
-        for n in (0, 5, 10)
-    ]
+    plans = [replace(whole, need=whole.need // 2, contributions=whole.contributions[n : n + 20]) for n in (0, 5, 10)]
     answer = the_capability(plans, conditions)
     day = int(answer.first[len(answer.first) // 2])
     met = simulated(plans, conditions, day) >= np.array([[plan.need] for plan in plans])
@@ -588,9 +577,7 @@ def test_a_joint_chance_is_simulated_where_its_lines_are(only_simulation, monkey
 def test_ten_thousand_pledges_on_one_line_are_answered_within_their_budget():
     rng = np.random.default_rng(2)
     firsts, weights = rng.integers(0, 700, 10_000), rng.integers(1, 5001, 10_000)
-    pieces = [
-        brings(n, int(weights[n]), 0.5, int(firsts[n]), int(firsts[n]) + 30, [n % 7]) for n in range(10_000)
-    ]
+    pieces = [brings(n, int(weights[n]), 0.5, int(firsts[n]), int(firsts[n]) + 30, [n % 7]) for n in range(10_000)]
     plan = a_line(150_000, *pieces, last=729)
     [answer] = certainty.lines([plan], [0.9] * 7, budget=1e7)
     assert len(answer.first) == 730
