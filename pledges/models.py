@@ -551,4 +551,4 @@ class SavedScenario(Record):
         return self.name
 
     def get_absolute_url(self) -> str:
-        return f"{reverse('readiness:what_if')}?{self.query}"
+        return f"{reverse('what_if:page')}?{self.query}"

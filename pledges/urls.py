@@ -47,12 +47,14 @@ readiness_urls = [
     path("", readiness.matrix, name="matrix"),
     path("nations/", readiness.nations, name="nations"),
     path("age/", readiness.age, name="age"),
-    path("what-if/", what_if.page, name="what_if"),
-    path("what-if/effects/", what_if.effects, name="effects"),
-    path("what-if/compare/", what_if.side_by_side, name="side_by_side"),
-    path("what-if/save/", what_if.save, name="save_scenario"),
-    path("what-if/<int:scenario_id>/forget/", what_if.forget, name="forget_scenario"),
     path("<slug:code>/", readiness.capability, name="capability"),
+]
+what_if_urls = [
+    path("", what_if.page, name="page"),
+    path("effects/", what_if.effects, name="effects"),
+    path("compare/", what_if.side_by_side, name="compare"),
+    path("save/", what_if.save, name="save"),
+    path("<int:scenario_id>/forget/", what_if.forget, name="forget"),
 ]
 
 urlpatterns = [
@@ -62,5 +64,6 @@ urlpatterns = [
     path("capabilities/", include((capability_urls, "capabilities"))),
     path("nations/", include((nation_urls, "nations"))),
     path("conditions/", include((condition_urls, "conditions"))),
+    path("readiness/what-if/", include((what_if_urls, "what_if"))),
     path("readiness/", include((readiness_urls, "readiness"))),
 ]
