@@ -6,7 +6,7 @@ conditions are known. So the chance of a sum is not the product of averages. Not
 one day at once.
 """
 
-from pledges.certainty.answers import capabilities, holds_from, lines, staleness
+from pledges.certainty.answers import capabilities, crossing, holds_from, lines, staleness
 from pledges.certainty.plans import (
     Capability,
     CapabilityAnswer,
@@ -27,6 +27,7 @@ __all__ = [
     "Plan",
     "Swing",
     "capabilities",
+    "crossing",
     "holds_from",
     "lines",
     "losses",
