@@ -88,6 +88,10 @@ class Effect:
     def swing(self) -> float:
         return self.high - self.low
 
+    @property
+    def hardest_change(self) -> float:
+        return -self.hardest_loss
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -105,6 +109,10 @@ class Comparison:
     @property
     def expected_after(self) -> float:
         return sum(line.after for line in self.lines)
+
+    @property
+    def difference(self) -> float:
+        return self.expected_after - self.expected_before
 
 
 def read(operation: Operation, asked: QueryDict, *, user) -> Scenario:

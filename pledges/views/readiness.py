@@ -20,7 +20,7 @@ from pledges.models import Capability, Pledge, Requirement
 class Question:
     """What a dashboard is asked, read from its address: day, tier, threshold, category, sector. Wrong values are 404.
 
-    ``day`` defaults to today; ``?on=start`` is the operation's start day. A tier above the viewer's is not found.
+    ``day`` is by default the start day, today once it has come; ``?on=today``. A tier above the viewer's is not found.
     """
 
     def __init__(self, request: HttpRequest, operation: Operation):
@@ -42,10 +42,10 @@ class Question:
         self.sector = get_object_or_404(Sector, code=asked["sector"]) if asked.get("sector") else None
 
     def _day(self, text: str) -> date:
-        if text == "start":
+        if text in ("", "start"):
             return self.start
         try:
-            day = date.fromisoformat(text) if text else self.today
+            day = self.today if text == "today" else date.fromisoformat(text)
         except ValueError as error:
             raise Http404("A day is written 2027-03-01.") from error
         return max(day, self.today)
