@@ -27,8 +27,8 @@ from coalition.access import SYSTEM, Tier, acting_as, actor_of
 from coalition.models import Nation, Operation, Sector
 from pledges import counting
 from pledges import sure as how_sure
-from pledges.counting import BLOCKED, FIRM, LEVELS, ZERO, CapabilityCount, LineCount
 from pledges.chances import HORIZON
+from pledges.counting import BLOCKED, FIRM, LEVELS, ZERO, CapabilityCount, LineCount
 from pledges.models import Allocation, Capability, Pledge, ReadinessLine, Requirement
 from pledges.sure import CapabilitySure, LineSure
 
@@ -514,7 +514,10 @@ def matrix(
             *capability,
         )
         for answer, sure, *capability in stored.filter(requirement=None).values_list(
-            "answer", "how_sure", "capability_id", *(f"capability__{name}" for name in ("code", "name", "category", "unit"))
+            "answer",
+            "how_sure",
+            "capability_id",
+            *(f"capability__{name}" for name in ("code", "name", "category", "unit")),
         )
     ]
     if sector is not None:
@@ -613,9 +616,7 @@ def capability_detail(
                 last,
                 CapabilityAnswer(threshold, _read(CapabilityCount, answer), _sure_on(first, sure), *named)
                 if requirement_id is None
-                else LineAnswer(
-                    threshold, _read(LineCount, answer), _sure_on(first, line_sure[requirement_id]), *line
-                ),
+                else LineAnswer(threshold, _read(LineCount, answer), _sure_on(first, line_sure[requirement_id]), *line),
             )
             for first, last, answer in zip(starts, lasts, answers, strict=True)
         )

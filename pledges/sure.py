@@ -4,7 +4,7 @@ For the planning tier alone: with a step's certainty these numbers would give a 
 stretches of its own: the days on which a chance changes are not those on which a count does.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
@@ -239,11 +239,15 @@ def capability_sure(stored: dict[str, Any] | None) -> CapabilitySure | None:
     return CapabilitySure(**{**stored, "pooled": LineSure(**stored["pooled"])})
 
 
-def stretches_of(starts: Sequence[date], stored: Sequence[dict], ends_on: date, read) -> tuple[Stretch, ...]:
+def stretches_of(
+    starts: Sequence[date], stored: Sequence[dict], ends_on: date, read: Callable[[dict], Sure | None]
+) -> tuple[Stretch, ...]:
     """Return the stretches that have an answer, the last of them cut at ``ends_on``. ``read``: one of the two above."""
-    lasts = [*(day - DAY for day in starts[1:]), max([ends_on, *starts[-1:]])]
+    nexts = [*starts[1:], None] if starts else []
     return tuple(
-        Stretch(first, last, read(found)) for first, last, found in zip(starts, lasts, stored, strict=True) if found
+        Stretch(first, max(ends_on, first) if following is None else following - DAY, read(found))
+        for first, following, found in zip(starts, nexts, stored, strict=True)
+        if found
     )
 
 
