@@ -8,7 +8,8 @@ Days: an answer begins on the day that was today when it was computed and holds 
 counted anew (``DayIsPast``): what stood there then is in the history, not in today's statuses.
 """
 
-from collections.abc import Iterable, Mapping
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -429,16 +430,11 @@ class Stretch:
 
 @dataclass(frozen=True)
 class CapabilityDetail:
-    """One capability over time, and its lines over time. How sure it is has stretches of its own; none below planning.
-
-    ``line_sure`` is by requirement id. In ``stretches`` and ``lines`` an answer's ``sure`` is that of its first day.
-    """
+    """One capability over time, and its lines over time; cut also where it becomes more or less sure, if that is seen."""
 
     now: CapabilityAnswer
     stretches: tuple[Stretch, ...]
     lines: tuple[tuple[Stretch, ...], ...]
-    sure: tuple[how_sure.Stretch, ...] = ()
-    line_sure: dict[int, tuple[how_sure.Stretch, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -597,41 +593,85 @@ def capability_detail(
     _refuse_the_past(operation, on)
     named = (capability.pk, capability.code, capability.name, capability.category, capability.unit)
     whole: tuple[Stretch, ...] = ()
-    sure: tuple[how_sure.Stretch, ...] = ()
-    lines, line_sure = [], {}
-    for starts, ends_on, answers, sure_starts, stored, *line in (
+    lines = []
+    for starts, ends_on, answers, sure_starts, sure, *line in (
         ReadinessLine.objects.filter(operation=operation, capability=capability, tier=tier)
         .order_by("requirement__priority", "requirement__needed_from", "requirement_id")
         .values_list("starts", "ends_on", "answers", "sure_starts", "sure", *_LINE)
     ):
-        requirement_id = line[0]
-        lasts = [day - timedelta(days=1) for day in starts[1:]] + [ends_on]
-        if requirement_id is None:
-            sure = how_sure.stretches_of(sure_starts, stored, ends_on, how_sure.capability_sure)
-        else:
-            line_sure[requirement_id] = how_sure.stretches_of(sure_starts, stored, ends_on, how_sure.line_sure)
-        stretches = tuple(
-            Stretch(
-                first,
-                last,
-                CapabilityAnswer(threshold, _read(CapabilityCount, answer), _sure_on(first, sure), *named)
-                if requirement_id is None
-                else LineAnswer(threshold, _read(LineCount, answer), _sure_on(first, line_sure[requirement_id]), *line),
+        cut = list(_cut(starts, answers, sure_starts, sure, ends_on))
+        if line[0] is None:
+            whole = tuple(
+                Stretch(
+                    first,
+                    last,
+                    CapabilityAnswer(
+                        threshold, _read(CapabilityCount, answer), how_sure.capability_sure(found), *named
+                    ),
+                )
+                for first, last, answer, found in cut
             )
-            for first, last, answer in zip(starts, lasts, answers, strict=True)
-        )
-        if requirement_id is None:
-            whole = stretches
         else:
-            lines.append(stretches)
+            lines.append(
+                tuple(
+                    Stretch(
+                        first, last, LineAnswer(threshold, _read(LineCount, answer), how_sure.line_sure(found), *line)
+                    )
+                    for first, last, answer, found in cut
+                )
+            )
     if not whole:
         return None
-    now = replace([stretch.answer for stretch in whole if stretch.first <= on][-1], sure=_sure_on(on, sure))
-    return CapabilityDetail(now, whole, tuple(lines), sure, line_sure)
+    now = [stretch.answer for stretch in whole if stretch.first <= on][-1]
+    return CapabilityDetail(now, whole, tuple(lines))
 
 
-def _sure_on(day: date, stretches: tuple[how_sure.Stretch, ...]) -> how_sure.Sure | None:
-    return next((stretch.sure for stretch in stretches if stretch.first <= day <= stretch.last), None)
+def lines_over_time(
+    operation: Operation, *, tier: int, on: date, threshold: str = FIRM
+) -> list[tuple[str, tuple[Stretch, ...]]]:
+    """Return every line's category and stretches as a tier sees them, by capability and line. One query.
+
+    Raises as ``matrix`` does.
+    """
+    counting.place_of(threshold)
+    _refuse_the_past(operation, on)
+    rows = (
+        ReadinessLine.objects.filter(operation=operation, tier=tier)
+        .exclude(requirement=None)
+        .order_by("capability__name", "requirement")
+        .values_list("capability__category", "starts", "ends_on", "answers", "sure_starts", "sure", *_LINE)
+    )
+    return [
+        (
+            category,
+            tuple(
+                Stretch(first, last, LineAnswer(threshold, _read(LineCount, answer), how_sure.line_sure(found), *line))
+                for first, last, answer, found in _cut(starts, answers, sure_starts, sure, ends_on)
+            ),
+        )
+        for category, starts, ends_on, answers, sure_starts, sure, *line in rows
+    ]
+
+
+def _cut(
+    starts: list[date], answers: list[dict], sure_starts: list[date], sure: list[dict], ends_on: date
+) -> Iterator[tuple[date, date, dict, dict | None]]:
+    """Yield first day, last day, count and how sure, cut wherever one of the two begins anew."""
+    firsts = sorted({*starts, *(day for day in sure_starts if starts[0] <= day <= ends_on)})
+    for first, following in zip(firsts, [*firsts[1:], None], strict=True):
+        last = max(ends_on, first) if following is None else following - timedelta(days=1)
+        found = bisect_right(sure_starts, first) - 1
+        yield first, last, answers[bisect_right(starts, first) - 1], sure[found] if found >= 0 else None
+
+
+def held(stretches: Sequence[Stretch]) -> how_sure.Held | None:
+    """Return from which day the chance is high enough to the end, or when it is lost; None where the tier has none."""
+    return how_sure.held([stretch.first for stretch in stretches], [stretch.answer.sure for stretch in stretches])
+
+
+def gap_days(stretches: Sequence[Stretch]) -> int:
+    """Return on how many days, up to the last worth drawing, a need is not covered at the threshold."""
+    return sum((stretch.last - stretch.first).days + 1 for stretch in stretches if stretch.answer.gap > 0)
 
 
 def nation_matrix(operation: Operation, *, tier: int) -> list[NationRow]:

@@ -4,9 +4,9 @@ For the planning tier alone: with a step's certainty these numbers would give a 
 stretches of its own: the days on which a chance changes are not those on which a count does.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,6 @@ from pledges.certainty.plans import EXACT
 from pledges.chances import Question, question
 
 ENOUGH = 0.8  # a chance of at least this is called high: "from which day at least 80 %"
-DAY = timedelta(days=1)
 
 Key = tuple[int, int | None]  # capability id; requirement id, None for the whole capability
 
@@ -209,15 +208,6 @@ Sure = LineSure | CapabilitySure
 
 
 @dataclass(frozen=True)
-class Stretch:
-    """Days on which no chance changes; both days count."""
-
-    first: date
-    last: date
-    sure: Sure
-
-
-@dataclass(frozen=True)
 class Held:
     """From which day a chance is at least ``ENOUGH``: ``day``, None if never; ``lost_on`` the day it is lost, if ever."""
 
@@ -239,32 +229,15 @@ def capability_sure(stored: dict[str, Any] | None) -> CapabilitySure | None:
     return CapabilitySure(**{**stored, "pooled": LineSure(**stored["pooled"])})
 
 
-def stretches_of(
-    starts: Sequence[date], stored: Sequence[dict], ends_on: date, read: Callable[[dict], Sure | None]
-) -> tuple[Stretch, ...]:
-    """Return the stretches that have an answer, the last of them cut at ``ends_on``. ``read``: one of the two above."""
-    nexts = [*starts[1:], None] if starts else []
-    return tuple(
-        Stretch(first, max(ends_on, first) if following is None else following - DAY, read(found))
-        for first, following, found in zip(starts, nexts, stored, strict=True)
-        if found
-    )
+def held(firsts: Sequence[date], answers: Sequence[Sure | None]) -> Held | None:
+    """Return from which day the chance is at least ``ENOUGH``, and when it is lost; None where there is no answer.
 
-
-def held(stretches: Sequence[Stretch]) -> Held | None:
-    """Return from which day the chance is at least ``ENOUGH``, and when it is lost; None without an answer."""
-    answers = [stretch for stretch in stretches if stretch.sure.chance is not None]
-    if not answers:
+    One answer per stretch, with the day on which the stretch begins; days without a need are passed over.
+    """
+    known = [(first, answer.chance) for first, answer in zip(firsts, answers, strict=True) if answer]
+    known = [(first, chance) for first, chance in known if chance is not None]
+    if not known:
         return None
-    firsts = np.array([stretch.first.toordinal() for stretch in answers])
-    chances = np.array([stretch.sure.chance for stretch in answers])
-    return Held(*(None if at is None else date.fromordinal(at) for at in certainty.crossing(firsts, chances, ENOUGH)))
-
-
-def days_below(stretches: Sequence[Stretch]) -> int:
-    """Return on how many days the chance is below ``ENOUGH``."""
-    return sum(
-        (stretch.last - stretch.first).days + 1
-        for stretch in stretches
-        if stretch.sure.chance is not None and stretch.sure.chance < ENOUGH
-    )
+    days = np.array([first.toordinal() for first, _ in known])
+    crossing = certainty.crossing(days, np.array([chance for _, chance in known]), ENOUGH)
+    return Held(*(None if at is None else date.fromordinal(at) for at in crossing))
