@@ -53,6 +53,8 @@ class Chart:
     today_x: float | None
     day_x: float | None
     summary: str
+    first: date
+    last: date
 
 
 def within(stretches: Sequence[Stretch], first: date | None, last: date | None) -> list[Stretch]:
@@ -115,6 +117,8 @@ def stacked_levels(stretches: Sequence[Stretch], *, today: date, day: date, adds
         today_x=x(today) if first <= today <= last else None,
         day_x=x(day) if first <= day <= last and day != today else None,
         summary=f"{len(stretches)} stretches of days from {first} to {last}; the same figures are in the table below.",
+        first=first,
+        last=last,
     )
 
 

@@ -79,7 +79,9 @@ def cliffs(operation: Operation) -> list[Cliff]:
     if operation.mandate_until and operation.mandate_until >= today:
         beyond = [_around(stretches, operation.mandate_until, None) for stretches in lines.values()]
         cliffs.append(Cliff(operation.mandate_until, None, tuple(found for found in beyond if found)))
-    return sorted(cliffs, key=lambda cliff: (cliff.last_day, -len(cliff.uncovers), cliff.pledge.pk if cliff.pledge else 0))
+    return sorted(
+        cliffs, key=lambda cliff: (cliff.last_day, -len(cliff.uncovers), cliff.pledge.pk if cliff.pledge else 0)
+    )
 
 
 def _around(stretches: tuple[Stretch, ...], last_day: date, quantity: Decimal | None) -> Uncovered | None:
