@@ -11,7 +11,7 @@ seen: ten thousand pledges over a century on one line, 4 s of one processor and 
 long lines and large numbers, 6 s and 270 MB.
 """
 
-from pledges.certainty.answers import capabilities, holds_from, lines, staleness
+from pledges.certainty.answers import capabilities, crossing, holds_from, lines, staleness
 from pledges.certainty.plans import (
     Capability,
     CapabilityAnswer,
@@ -32,6 +32,7 @@ __all__ = [
     "Plan",
     "Swing",
     "capabilities",
+    "crossing",
     "holds_from",
     "lines",
     "losses",

@@ -67,17 +67,21 @@ def holds_from(answer: LineAnswer | CapabilityAnswer, level: float = 0.8) -> Cro
     Where it does not hold at the end: the first day it holds, and the day it is lost for the first time.
     Never: (None, None).
     """
-    chances = answer.p_met if isinstance(answer, LineAnswer) else answer.p_all
+    return crossing(answer.first, answer.p_met if isinstance(answer, LineAnswer) else answer.p_all, level)
+
+
+def crossing(first: np.ndarray, chances: np.ndarray, level: float) -> Crossing:
+    """Return what `holds_from` does, for stretches that begin on the days `first`; empty: (None, None)."""
     holds = chances >= level - TOLERANCE
     if not holds.any():
         return Crossing(None, None)
     if holds[-1]:
         misses = np.flatnonzero(~holds)
         begin = misses[-1] + 1 if len(misses) else 0
-        return Crossing(int(answer.first[begin]), None)
+        return Crossing(int(first[begin]), None)
     begin = int(np.argmax(holds))
     lost = begin + int(np.argmin(holds[begin:]))
-    return Crossing(int(answer.first[begin]), int(answer.first[lost]))
+    return Crossing(int(first[begin]), int(first[lost]))
 
 
 def chances_of(values: np.ndarray) -> np.ndarray:
