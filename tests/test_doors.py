@@ -69,7 +69,7 @@ def test_a_stranger_stays_outside():
         if name in OPEN | ENTRANCE:
             continue
         for answer in (client.get(address), client.post(address)):
-            to_login = answer.status_code == 302 and "/accounts/login/" in answer["Location"]
+            to_login = answer.status_code == 302 and "/login/" in answer["Location"]
             assert to_login or answer.status_code in REFUSED, (name, address, answer.status_code)
 
 
