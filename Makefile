@@ -28,7 +28,7 @@ test-browser: installed-dev ## Drive the real product with a real Chromium (CHRO
 lint: installed-dev ## Check style, types, templates, migrations and the compose file
 	$(PYTHON_HERE) -m ruff check .
 	$(PYTHON_HERE) -m ruff format --check .
-	$(PYTHON_HERE) -m djlint templates --check --lint --quiet
+	$(PYTHON_HERE) -m djlint templates --lint --quiet
 	SECRET_KEY=lint $(PYTHON_HERE) -W ignore manage.py makemigrations --check --dry-run
 	SECRET_KEY=lint $(PYTHON_HERE) -m mypy
 	$(PYTHON_HERE) -m check_jsonschema --builtin-schema vendor.compose-spec docker-compose.yml

@@ -1,4 +1,4 @@
-"""What pledges hang on, and how likely it is: conditions are shared, so one change moves many pledges. Kept by planners."""
+"""What pledges hang on, and how likely it is. Conditions are shared: one change moves many pledges."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -60,7 +60,7 @@ def revise(condition_id: int, changes: Mapping[str, Any], *, by, based_on: int |
 
 
 def warning(condition: Condition, state: str, *, by) -> str:
-    """Return what setting this state would do to the pledges ``by`` may see, as a sentence; empty when it moves none."""
+    """Return what this state would do to the pledges ``by`` may see, as a sentence; empty when it moves none."""
     links = condition.pledge_links.visible_to(by).filter(pledge__superseded_by=None)
     promised = links.filter(pledge__status__in=("committed", "ready")).count()
     standing = links.filter(pledge__status__in=("deploying", "in_place")).count()

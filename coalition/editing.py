@@ -1,11 +1,12 @@
 """On which version is a write based, and was it sent before? For pages and API alike.
 
 Every write names the version it was based on (``If-Match`` or the form field ``version``): missing is 428, stale 412.
-Creates may carry an ``Idempotency-Key`` (or the form field ``idempotency_key``): sent twice, they answer twice the same.
+Creates may carry an ``Idempotency-Key`` (or the form field ``idempotency_key``): sent twice, they answer the same.
 """
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -126,7 +127,7 @@ def lock(queryset: models.QuerySet[RecordT], pk: Any, *, based_on: int | None = 
 
 
 def find(given: Any, queryset: models.QuerySet[RecordT], code: str) -> RecordT:
-    """Return the row meant by a row, a code (text, looked up in the field ``code``) or an id (a number, or ``code="pk"``).
+    """Return the row meant by a row, a code (text, looked up in the field ``code``) or an id (a number).
 
     Raise Http404 when the queryset, which should hold only what the person may see, does not have it.
     """
@@ -204,8 +205,10 @@ def check(thing: models.Model, *, unique: bool = True) -> None:
     for field in fields:
         if field.is_relation and not field.null and getattr(thing, field.attname) is None:
             problems.setdefault(field.name, ["This field is required."])
-        day = getattr(thing, field.attname)
-        if type(day) is date and not FIRST_DAY <= day <= LAST_DAY:
+        value = getattr(thing, field.attname)
+        if isinstance(value, float) and not math.isfinite(value):
+            problems.setdefault(field.name, ["Enter a number."])
+        if type(value) is date and not FIRST_DAY <= value <= LAST_DAY:
             problems.setdefault(field.name, [f"Days lie between {FIRST_DAY} and {LAST_DAY}."])
     for first, last in _windows(thing):
         if not {first, last} & set(problems):
@@ -236,7 +239,7 @@ def _windows(thing: models.Model) -> list[tuple[str, str]]:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a create answered: status and JSON body; for a page 302 and where it went. ``replayed``: it was sent before."""
+    """What a create answered: status and JSON body; for a page 302 and where it went. ``replayed``: sent before."""
 
     status: int
     body: Any
@@ -257,7 +260,8 @@ def once(request: HttpRequest, create: Callable[[], Answer]) -> Answer:
     """Run a create and keep its answer under the request's idempotency key; the same request again gets that answer.
 
     Without a key it simply runs. The key is inserted first, so a twin sent at the same moment waits for this
-    transaction and then finds the answer, or, if this one is taken back, creates in its place. What raises leaves no key.
+    transaction and then finds the answer, or, if this one is taken back, creates in its place. What raises leaves no
+    key.
     Raise KeyMalformed (400), or KeyReused (422) when the key came with other content.
     """
     key = request.headers.get("Idempotency-Key")

@@ -26,6 +26,8 @@ from typing import IO, Any
 import psycopg
 import redis
 from psycopg import sql
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from coalition import children
 
@@ -333,7 +335,7 @@ class Engines:
             password=self.state.redis_password,
             socket_connect_timeout=1,
             socket_timeout=2,
-            retry=None,
+            retry=Retry(NoBackoff(), 0),  # its own default would ask for ten seconds
         )
         try:
             return bool(client.ping())
@@ -358,7 +360,7 @@ class Engines:
                     os.kill(pid, last_word)
                 except ProcessLookupError:
                     break
-                if _until(lambda pid=pid, argument=argument: argument not in _arguments(pid), patience_s):
+                if _gone(pid, argument, within_s=patience_s):
                     break
             else:
                 raise CannotStart(f"Process {pid} still holds {self.data_dir} and does not end.")
@@ -618,9 +620,10 @@ def _arguments(pid: int) -> list[str]:
     return shown.stdout.split()
 
 
-def _until(condition: Callable[[], bool], seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition():
+def _gone(pid: int, argument: str, *, within_s: float) -> bool:
+    """Wait until no process of this id has this argument; return False if one still has."""
+    deadline = time.monotonic() + within_s
+    while argument in _arguments(pid):
         if time.monotonic() > deadline:
             return False
         time.sleep(0.05)

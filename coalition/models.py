@@ -15,7 +15,7 @@ from django.utils import timezone
 from knox.models import AbstractAuthToken
 
 from coalition.access import Role, Tier, actor_of, can, seen_by
-from coalition.bookkeeping import HIDDEN, CurrentXid, Record
+from coalition.bookkeeping import BUMP, HIDDEN, CurrentXid, Record
 
 SHARE = [MinValueValidator(0), MaxValueValidator(1)]
 
@@ -383,6 +383,7 @@ class ImportBatch(Record):
 
     class Meta(Record.Meta):
         ordering = ["-created_at", "-id"]
+        triggers = [BUMP]  # no tombstone: batches are their owner's business, and tombstones go by tier
 
     def __str__(self):
         return self.file_name

@@ -13,7 +13,7 @@ CHANGEABLE = ("name", "standing", "standing_source", "approval_route", "focal_po
 
 
 def revise(code: str, changes: Mapping[str, Any], *, by, based_on: int | None, why: str = "") -> Nation:
-    """Change the named fields of a nation and return it; ``why`` goes into its history. Its standing is confirmed by it.
+    """Change the named fields of a nation and return it; ``why`` goes into its history. A standing is confirmed.
 
     Raise Http404, PermissionDenied, VersionStale, ValidationError with field names.
     """

@@ -54,9 +54,9 @@ class Part:
         self.starts += 1
         self._started_at = time.monotonic()
 
-    def bury(self) -> tuple[str, float]:
-        """Return what the dead process died of and the seconds until it may start again."""
-        process, self.process = self.process, None
+    def bury(self, process: Popen) -> tuple[str, float]:
+        """Forget the dead process; return what it died of and the seconds until it may start again."""
+        self.process = None
         children.kill_group(process)
         if time.monotonic() - self._started_at > CALM_AFTER_S:
             self._deaths_in_a_row = 0
@@ -106,7 +106,7 @@ class Supervisor:
         changed = False
         for part in self.parts:
             if part.process is not None and part.process.poll() is not None:
-                cause, wait = part.bury()
+                cause, wait = part.bury(part.process)
                 again = f"in {wait:g} s" if wait else "now"
                 self._tell(f"{part.name} ended ({cause}) and is started again {again}. Its log: {part.log}")
                 changed = True
@@ -165,7 +165,7 @@ def product_parts(data_dir: Path, base_dir: Path, port: int) -> list[Part]:
 
     return [
         part("worker", *celery, "worker", "--concurrency=2", "--without-gossip", "--without-mingle",
-             f"--hostname=worker-{port}@%h", "--loglevel=INFO", dies_by=signal.SIGQUIT),
+             f"--hostname=worker-{port}@%h", "--loglevel=INFO", dies_by=signal.SIGKILL),
         part("beat", *celery, "beat", f"--schedule={data_dir / 'beat-schedule'}", "--pidfile=", "--loglevel=INFO",
              patience_s=2.0),
         part("web", "-m", "gunicorn", "coalition.wsgi", f"--bind=127.0.0.1:{port}",

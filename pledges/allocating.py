@@ -1,8 +1,8 @@
 """Which pledge answers which requirement line, and with how much of it?
 
 On no day do a pledge's allocations to lines whose windows hold that day exceed its planning quantity: the same 200
-people may serve one line until June and another from July. Checked with the pledge's row locked, so that of two planners
-one waits and sees what the other took.
+people may serve one line until June and another from July. Checked with the pledge's row locked, so that of two
+planners one waits and sees what the other took.
 
 Allocations of a pledge that left the ladder stay where they are and count for nothing: pages show them as fallen away,
 and undoing the withdrawal brings them back.
@@ -16,7 +16,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 
-from coalition.access import Tier, acting_as, demand
+from coalition.access import acting_as, demand
 from coalition.editing import Refused, lock, seeing_all
 from coalition.models import Condition
 from pledges.models import Allocation, Capability, Pledge, Requirement
@@ -237,8 +237,7 @@ def reallocate(allocation_id: int, quantity: Any, *, by, based_on: int | None) -
         _refuse_misfit(allocation.pledge, allocation.requirement)
         _refuse_too_much(allocation.pledge, allocation.requirement, allocation.quantity, besides=allocation)
         allocation.save(update_fields=["quantity"])
-        allocation.refresh_from_db()
-        return allocation
+        return _fresh(allocation)
 
 
 def release(allocation_id: int, *, by, based_on: int | None) -> None:
@@ -277,7 +276,7 @@ def move(old: Pledge, new: Pledge, *, by) -> Moved:
             if not stays:
                 allocation.delete()
             if carried > 0:
-                moved.append(present)
+                moved.append(_fresh(present))
             if carried < wanted:
                 fell_off.append(FellOff(line, wanted - carried))
     seen = set(Requirement.objects.visible_to(by).values_list("pk", flat=True))
@@ -288,7 +287,7 @@ def move(old: Pledge, new: Pledge, *, by) -> Moved:
 
 
 def misfits_of(line: Requirement) -> dict[str, str]:
-    """Return why a line as it stands in memory does not fit its allocations: field name to sentence; empty when it does.
+    """Return why a line as it stands in memory does not fit its allocations: field to sentence; empty when it does.
 
     Its row and the rows of its pledges must be locked, and the one who acts must see all of them. Pledges that left the
     ladder hold no line back.
@@ -412,7 +411,11 @@ def _allocate(pledge: Pledge, line: Requirement, quantity: Decimal) -> Allocatio
     _refuse_misfit(pledge, line)
     _refuse_too_much(pledge, line, quantity)
     allocation = Allocation.objects.create(
-        pledge=pledge, requirement=line, quantity=quantity, tier=max(pledge.tier, line.tier, Tier.PUBLIC)
+        pledge=pledge, requirement=line, quantity=quantity, tier=max(pledge.tier, line.tier)
     )
-    allocation.refresh_from_db()
-    return allocation
+    return _fresh(allocation)
+
+
+def _fresh(allocation: Allocation) -> Allocation:
+    """The allocation as the database now has it, with both ends."""
+    return Allocation.objects.select_related("pledge", "requirement").get(pk=allocation.pk)

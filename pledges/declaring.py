@@ -97,9 +97,9 @@ def declare(draft: Mapping[str, Any], *, by) -> Pledge:
 def revise(pledge_id: int, changes: Mapping[str, Any], *, by, based_on: int | None) -> Pledge:
     """Change the named fields of a pledge and return it; fields as for ``declare``, without nation and status.
 
-    ``conditions`` and ``caveats`` replace the whole set. What ``by`` may not see (conditions, the line it answers) stays.
-    A changed substance sends a ready pledge back to committed. Raise Http404, PermissionDenied, VersionStale, Closed, ValidationError: among others
-    when it would no longer carry its allocations, which are named.
+    ``conditions`` and ``caveats`` replace the whole set; what ``by`` may not see (conditions, the line it answers)
+    stays. A changed substance sends a ready pledge back to committed. Raise Http404, PermissionDenied, VersionStale,
+    Closed, ValidationError: among others when it would no longer carry its allocations, which are named.
     """
     with acting_as(by):
         pledge = lock(Pledge.objects.visible_to(by), pledge_id)

@@ -9,11 +9,11 @@ from django.db.models import Q, QuerySet
 
 from coalition.access import Tier
 from coalition.models import Condition, Nation, Sector
-from pledges.counting import LEVELS
+from pledges.counting import BLOCKED, LEVELS
 from pledges.models import Capability, Pledge, Requirement
 
 TIERS = [(tier.label, tier.label.capitalize()) for tier in Tier]
-LEVEL_CHOICES = [(level, level.replace("_", " ").capitalize()) for level in (*LEVELS, "blocked")]
+LEVEL_CHOICES = [(level, level.replace("_", " ").capitalize()) for level in (*LEVELS, BLOCKED)]
 
 
 def tier_named(name: str) -> Tier:
@@ -85,7 +85,7 @@ class PledgeFilter(django_filters.FilterSet):
         return rows.at_least(level)
 
     def standing_on(self, rows: QuerySet, name: str, day) -> QuerySet:
-        return rows.standing_on(day)
+        return rows.within_window(day) if self.data.get("level") == BLOCKED else rows.standing_on(day)
 
     def still_on_ladder(self, rows: QuerySet, name: str, wanted: bool) -> QuerySet:
         return rows.filter(status__in=Pledge.ON_LADDER) if wanted else rows.exclude(status__in=Pledge.ON_LADDER)

@@ -81,6 +81,7 @@ class PledgeForm(forms.ModelForm):
         initial=Tier.COALITION.value,
         help_text="Who may see it. Your own nation always does.",
     )
+    source_url = forms.URLField(label="Address of the source", max_length=500, required=False, assume_scheme="https")
 
     field_order = ["nation", "capability", "what", "quantity", "available_from", "available_until", "notice_days"]
 
@@ -254,6 +255,7 @@ class ConditionForm(forms.ModelForm):
         coerce=int,
         initial=Tier.COALITION.value,
     )
+    source_url = forms.URLField(label="Address of the source", max_length=500, required=False, assume_scheme="https")
 
     class Meta:
         model = Condition

@@ -30,7 +30,7 @@ class WrongStep(Refused):
 
 @dataclass(frozen=True)
 class Step:
-    """One step of the ladder. ``action`` is looked up in ``access.RULES``; ``reason``, where one is needed, asks for it.
+    """One step of the ladder. ``action`` is looked up in ``access.RULES``; ``reason`` asks for one where it is needed.
 
     ``confirms``: whoever takes it says that the pledge is true today. ``done`` is the step in the past, for history.
     """

@@ -13,7 +13,7 @@ from django.db.models.functions import Now
 from django.urls import reverse
 
 from coalition.access import Tier, seen_by
-from coalition.bookkeeping import HIDDEN, Record, marks_stale
+from coalition.bookkeeping import BUMP, HIDDEN, Record, marks_stale
 from coalition.models import (
     Condition,
     ImportBatch,
@@ -160,6 +160,13 @@ class PledgeQuerySet(models.QuerySet):
         return self.annotate(
             has_open=standing.hangs_on(Condition.State.OPEN), has_failed=standing.hangs_on(Condition.State.FAILED)
         ).annotate(level=standing.level(), stands_from=standing.stands_from(now), stands_until=standing.stands_until())
+
+    def overdue_for_confirmation(self, today: date | None = None):
+        """Keep what is on the ladder and was not said to be true for longer than its operation asks for."""
+        unconfirmed = standing.days_unconfirmed(standing.today_of_operation(today))
+        return self.filter(
+            status__in=Pledge.ON_LADDER, superseded_by=None, operation__confirm_every_days__lt=unconfirmed
+        )
 
     def within_window(self, day: date):
         """Keep pledges whose days hold this one, blocked ones too. Needs ``with_standing``."""
@@ -406,6 +413,7 @@ class Caveat(Record):
 
     class Meta(Record.Meta):
         ordering = ["id"]
+        triggers = [BUMP]  # no tombstone: it has no tier of its own, so one would tell everybody of a hidden pledge
 
     def __str__(self):
         return self.text

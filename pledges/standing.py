@@ -15,6 +15,7 @@ from django.db.models import (
     Expression,
     F,
     Func,
+    IntegerField,
     Max,
     OuterRef,
     Q,
@@ -96,6 +97,12 @@ def stands_until() -> Case:
     return Case(
         When(status__in=(*WAITING, "deploying", "in_place"), then=F("available_until")), output_field=DateField()
     )
+
+
+def days_unconfirmed(today: Expression) -> Func:
+    """Return the days since a pledge was last said to be true: confirmed, else stated, else logged."""
+    said = Coalesce(F("last_confirmed_on"), F("stated_on"), Cast(F("created_at"), DateField()))
+    return Func(today, said, template="(%(expressions)s)", arg_joiner=" - ", output_field=IntegerField())
 
 
 def _days_after(day: Expression, days: Expression) -> Func:

@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from pledges import readiness
+from pledges import ladder, readiness
 
 
 @shared_task(name="sweep.readiness")
@@ -13,6 +13,7 @@ def sweep() -> None:
 
 @shared_task(name="pledges.turn_day")
 def turn_day() -> None:
-    """Where the date has turned in an operation, have its answers computed for the new day."""
+    """Let what has run out lapse, and where the date has turned have the answers computed for the new day."""
+    ladder.lapse()
     readiness.mark_outdated()
     readiness.sweep()

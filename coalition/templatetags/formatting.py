@@ -113,6 +113,8 @@ def percent(share: float | Decimal | None) -> str:
     """
     if share is None:
         return "n/a"
+    if share == "":  # what Django makes of a name that the template does not know
+        return ""
     hundredths = Decimal(str(share)) * 100
     if 0 < hundredths < Decimal("0.1"):
         return f"<0.1{THIN_SPACE}%"
@@ -131,6 +133,8 @@ def quantity(amount: int | float | Decimal | None, unit: str = "") -> str:
     """
     if amount is None:
         return "unquantified"
+    if amount == "":  # what Django makes of a name that the template does not know
+        return ""
     rounded = Decimal(str(amount)).quantize(Decimal("0.01"), rounding=ROUND_HALF_UP)
     text = f"{rounded:,f}".rstrip("0").rstrip(".").replace(",", THIN_SPACE).replace("-", MINUS)
     if text == f"{MINUS}0":

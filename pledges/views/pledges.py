@@ -2,7 +2,7 @@
 
 from django.contrib import messages
 from django.core.exceptions import ValidationError
-from django.db.models import Count, Prefetch, QuerySet
+from django.db.models import Count, Prefetch, QuerySet, prefetch_related_objects
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -111,9 +111,9 @@ def detail(request: HttpRequest, pledge_id: int) -> HttpResponse:
     pledge = _pledge_seen_by(request, pledge_id)
     user = request.user
     is_open = pledge.status in Pledge.ON_LADDER and pledge.superseded_by_id is None
-    steps = list(
-        PledgeStep.objects.visible_to(user).filter(pledge=pledge).select_related("user", "undone_by").order_by("-pk")
-    )
+    taken = PledgeStep.objects.visible_to(user).select_related("user").order_by("-pk")
+    prefetch_related_objects([pledge], Prefetch("steps", taken))
+    steps = list(pledge.steps.all())
     allocations = (
         Allocation.objects.visible_to(user)
         .filter(pledge=pledge)

@@ -5,39 +5,40 @@ import { dateTimeGroup, nextTheme } from "./shell-rules.js";
 const root = document.documentElement;
 root.classList.add("js");
 
+// htmx may replace the whole body, so nothing here holds on to an element.
+
 // Clock: the server wrote the first value; the offset corrects a wrong clock on this machine.
-const clock = document.querySelector("[data-clock]");
-if (clock) {
-  const offset = Date.parse(clock.dateTime) - Date.now();
+const written = document.querySelector("[data-clock]");
+if (written) {
+  const offset = Date.parse(written.dateTime) - Date.now();
   const tick = () => {
     const now = new Date(Date.now() + offset);
-    clock.dateTime = now.toISOString();
-    clock.textContent = dateTimeGroup(now);
+    for (const clock of document.querySelectorAll("[data-clock]")) {
+      clock.dateTime = now.toISOString();
+      clock.textContent = dateTimeGroup(now);
+    }
     setTimeout(tick, 1000 - (now.getTime() % 1000));
   };
   tick();
 }
 
 // Theme: a cookie, so that the server writes the attribute and nothing flashes. No cookie: as the system says.
-const toggle = document.querySelector("[data-theme-toggle]");
-if (toggle) {
-  const show = () => {
+const showTheme = () => {
+  for (const toggle of document.querySelectorAll("[data-theme-toggle]")) {
     toggle.textContent = `Theme: ${root.dataset.bsTheme ?? "auto"}`;
-  };
-  toggle.addEventListener("click", () => {
-    const theme = nextTheme(root.dataset.bsTheme);
-    const secure = location.protocol === "https:" ? "; Secure" : "";
-    if (theme) {
-      root.dataset.bsTheme = theme;
-      document.cookie = `theme=${theme}; Path=/; Max-Age=31536000; SameSite=Lax${secure}`;
-    } else {
-      delete root.dataset.bsTheme;
-      document.cookie = `theme=; Path=/; Max-Age=0; SameSite=Lax${secure}`;
-    }
-    show();
-  });
-  show();
-}
+  }
+};
+document.addEventListener("click", (event) => {
+  if (!event.target.closest("[data-theme-toggle]")) return;
+  const theme = nextTheme(root.dataset.bsTheme);
+  const secure = location.protocol === "https:" ? "; Secure" : "";
+  if (theme) root.dataset.bsTheme = theme;
+  else delete root.dataset.bsTheme;
+  document.cookie = `theme=${theme ?? ""}; Path=/; Max-Age=${theme ? 31536000 : 0}; SameSite=Lax${secure}`;
+  showTheme();
+});
+document.addEventListener("htmx:afterSettle", showTheme);
+showTheme();
 
 // Menus are <details>: a click elsewhere or Escape closes them.
 const openMenus = () => document.querySelectorAll("details.menu[open]");

@@ -120,6 +120,10 @@ def test_a_quantity_keeps_its_unit_on_the_same_line():
     assert quantity(None, "persons") == "unquantified"
 
 
+def test_a_name_that_a_template_does_not_know_is_neither_a_number_nor_unquantified():
+    assert quantity("") == percent("") == ""
+
+
 def test_a_stated_range_keeps_its_honesty():
     assert quantity_range(None, None) == "unquantified"
     assert quantity_range(200, None) == "at least 200"

@@ -125,5 +125,7 @@ def test_both_versions_stand_side_by_side_and_the_difference_is_marked():
 
 
 def test_the_export_menu_asks_for_exactly_the_rows_of_the_page():
-    text = part("_export_menu.html", "/pledges/table/?nation=FR&page=2&sort=what", api_url="/api/v1/pledges/")
+    text = part(
+        "_export_menu.html", "/pledges/table/?nation=FR&page=2&sort=what", api_url="/api/v1/pledges/", rows=["a", "b"]
+    )
     assert 'href="/api/v1/pledges/?nation=FR&amp;format=csv"' in text

@@ -38,7 +38,7 @@ def test_a_part_that_keeps_dying_waits_longer_each_time_but_not_for_ever(tmp_pat
     for _ in range(10):
         part.begin()
         part.process.wait()
-        waits.append(part.bury())
+        waits.append(part.bury(part.process))
     assert waits[:4] == [("exit code 3", wait) for wait in (0.0, 0.5, 1.0, 2.0)]
     assert waits[-1] == ("exit code 3", supervision.LONGEST_WAIT_S)
     assert not part.may_begin

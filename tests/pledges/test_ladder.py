@@ -339,7 +339,6 @@ def test_a_superseded_pledge_that_still_counts_for_others_may_be_withdrawn(peopl
 def test_the_history_of_the_row_names_who_and_why(people):
     pledge = logged(people["officer"])
     ladder.take(pledge.pk, "withdraw", by=people["officer"], reason="Parliament said no")
-    events = Pledge.pgh_event_model.objects if hasattr(Pledge, "pgh_event_model") else None
     with acting_as(people["officer"]):
-        context = events.filter(pgh_obj_id=pledge.pk).latest("pgh_id").pgh_context
+        context = Pledge.pgh_event_model.objects.filter(pgh_obj_id=pledge.pk).latest("pgh_id").pgh_context
     assert (context["why"], context["user"]) == ("Parliament said no", people["officer"].pk)

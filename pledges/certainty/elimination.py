@@ -1,12 +1,12 @@
 """How is a sum of uncertain contributions distributed, stretch by stretch, when conditions are shared?
 
-Exact, in numpy. Conditions are eliminated one after the other; the worlds (every condition open or shut) are never
-listed. What costs is the *frontier*, the conditions that are in hand at one time, not their number.
+Exact, in numpy. Conditions are eliminated one after the other; the worlds (every condition open or shut) are
+never listed. What costs is the *frontier*, the conditions that are in hand at one time, not their number.
 """
 
 from bisect import bisect_left
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -19,10 +19,11 @@ CACHED_CELLS = 1 << 14  # one numpy call works on about this many, so that they 
 class GatedSum:
     """Contributions that add up over consecutive stretches, numbered from 0.
 
-    Contribution i adds `weights[i]` (a positive whole number) on the stretches `begins[i]` <= t < `ends[i]`, with
-    chance `chances[i]` (0 to 1) provided that every condition whose bit is set in `gates[i]` holds. Condition c holds
-    with chance `conditions[c]`, strictly between 0 and 1; conditions are independent of each other, and contributions
-    are independent once the conditions are known. `kept` marks the conditions that the answer shall be split by.
+    Contribution i adds `weights[i]` (a positive whole number) on the stretches `begins[i]` <= t < `ends[i]`,
+    with chance `chances[i]` (0 to 1) provided that every condition whose bit is set in `gates[i]` holds.
+    Condition c holds with chance `conditions[c]`, strictly between 0 and 1; conditions are independent of
+    each other, and contributions are independent once the conditions are known. `kept` marks the conditions
+    that the answer shall be split by.
     """
 
     weights: Sequence[int]
@@ -37,9 +38,11 @@ class GatedSum:
 
 @dataclass(frozen=True)
 class Block:
-    """The contributions that are added together, and the condition that is eliminated with them (None: no condition).
+    """The contributions that are added together, and the condition that is eliminated with them (None: no
+    condition).
 
-    `axes` are the conditions in hand while the block is worked on, `cuts` the stretches' boundaries as known by then.
+    `axes` are the conditions in hand while the block is worked on, `cuts` the stretches' boundaries as known
+    by then.
     """
 
     condition: int | None
@@ -52,8 +55,8 @@ class Block:
 class Schedule:
     """In which order a `GatedSum` is worked out, and what that costs, known before any of it is done.
 
-    Work is `fixed + sliding / unit` elementary steps, and the largest state `states + state_weight / unit` cells, when
-    weights are divided by `unit`. About 1e9 steps are done in a second.
+    Work is `fixed + sliding / unit` elementary steps, and the largest state `states + state_weight / unit`
+    cells, when weights are divided by `unit`. About 1e9 steps are done in a second.
     """
 
     blocks: tuple[Block, ...]
@@ -72,13 +75,6 @@ class Schedule:
     def cells(self, unit: int) -> float:
         """Return the predicted number of cells of the largest state with weights divided by `unit`."""
         return self.states + self.state_weight / unit
-
-
-@dataclass
-class Progress:
-    """The state after each block of a run, so that a variant can start where it begins to differ."""
-
-    states: list["_State"] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -113,7 +109,8 @@ def in_units(weight: int, unit: int) -> int:
 
 
 def schedule(problem: GatedSum) -> Schedule:
-    """Return the order of work with its cost. Greedy: next is the condition that leaves the smallest frontier.
+    """Return the order of work with its cost. Greedy: next is the condition that leaves the smallest
+    frontier.
 
     Nothing is computed yet, so the caller can refuse what is too wide or too dear.
     """
@@ -143,35 +140,17 @@ def schedule(problem: GatedSum) -> Schedule:
     return _costed(problem, chances, gates, blocks)
 
 
-def distribution(
-    problem: GatedSum,
-    plan: Schedule,
-    unit: int = 1,
-    *,
-    without: Collection[int] = (),
-    progress: Progress | None = None,
-) -> tuple[np.ndarray, tuple[int, ...]]:
-    """Return P(sum = x and nothing else known) for each stretch, split by the kept conditions.
+def distribution(problem: GatedSum, plan: Schedule, unit: int = 1) -> tuple[np.ndarray, tuple[int, ...]]:
+    """Return how the sum is distributed on each stretch, split by the kept conditions.
 
-    The array has the shape (stretches, 2^k, sums): x counts in `unit` (weights are rounded to it, see `in_units`), and
-    the second axis counts through the states of the k kept conditions that matter, which are returned beside it; bit j
-    of that number says whether the j-th of them holds. Each of its entries is a distribution *given* that state.
-    `without` leaves contributions out. A `progress` that is empty is filled; one that was filled by a run of the same
-    problem, plan and unit without `without` saves the blocks before the first that `without` touches.
+    The array has the shape (stretches, 2^k, sums): x counts in `unit` (weights are rounded to it, see
+    `in_units`), and the second axis counts through the states of the k kept conditions that matter, which are
+    returned beside it, lowest first; bit j of that number says whether the j-th of them holds. Each entry is
+    a distribution *given* that state.
     """
-    left_out = set(without)
-    start = _State(np.ones((1, 1)), (), (0, problem.stretches), np.zeros(1, dtype=np.int64))
-    first = 0
-    if progress is not None and progress.states:
-        touched = (n for n, block in enumerate(plan.blocks) if not left_out.isdisjoint(block.members))
-        first = next(touched, len(plan.blocks))
-        start = progress.states[first - 1] if first else start
-    fills = progress is not None and not progress.states and not left_out
-    state = start
-    for block in plan.blocks[first:]:
-        state = _worked(problem, plan, block, state, unit, left_out)
-        if fills:
-            progress.states.append(state)
+    state = _State(np.ones((1, 1)), (), (0, problem.stretches), np.zeros(1, dtype=np.int64))
+    for block in plan.blocks:
+        state = _worked(problem, plan, block, state, unit)
     return _unfolded(problem, state)
 
 
@@ -225,10 +204,15 @@ def _costed(problem: GatedSum, chances: list[float], gates: list[int], blocks: l
     return Schedule(tuple(done), tuple(chances), tuple(gates), frontier, fixed, sliding, states, state_weight)
 
 
-def _worked(problem: GatedSum, plan: Schedule, block: Block, before: _State, unit: int, left_out: set[int]) -> _State:
-    """Return the state after one block: off = V where the condition fails, on = V where it holds, with its members."""
-    weights = {i: in_units(problem.weights[i], unit) for i in block.members if i not in left_out}
-    rows = {i: (bisect_left(block.cuts, problem.begins[i]), bisect_left(block.cuts, problem.ends[i])) for i in weights}
+def _worked(problem: GatedSum, plan: Schedule, block: Block, before: _State, unit: int) -> _State:
+    """Return the state after one block: off = V if the condition fails, on = V if it holds, with its
+    members.
+    """
+    weights = {i: in_units(problem.weights[i], unit) for i in block.members}
+    rows = {
+        i: (bisect_left(block.cuts, problem.begins[i]), bisect_left(block.cuts, problem.ends[i]))
+        for i in weights
+    }
     # Which of the old stretches each of the new, finer ones was part of.
     origin = np.searchsorted(before.cuts, block.cuts[:-1], side="right") - 1
     reach = before.reach[origin]
@@ -268,8 +252,8 @@ def _worked(problem: GatedSum, plan: Schedule, block: Block, before: _State, uni
 def _add(values: np.ndarray, chance: float, weight: int, top: int, spare: np.ndarray) -> None:
     """Let a contribution come with `chance`: shift that part of P(sum = x), x < top, by its weight, in place.
 
-    `spare` is room for CACHED_CELLS numbers. Long sums are cut as well, from the top down: what was shifted lands
-    above the cut, where the work is done.
+    `spare` is room for CACHED_CELLS numbers. Long sums are cut as well, from the top down: what was shifted
+    lands above the cut, where the work is done.
     """
     if weight == 0 or not len(values):
         return
@@ -288,7 +272,9 @@ def _add(values: np.ndarray, chance: float, weight: int, top: int, spare: np.nda
 
 
 def _unfolded(problem: GatedSum, state: _State) -> tuple[np.ndarray, tuple[int, ...]]:
-    """Return the last state with one row per stretch and the kept conditions' states in one axis, lowest bit first."""
+    """Return the last state with one row per stretch and the kept conditions' states in one axis, lowest bit
+    first.
+    """
     count = len(state.axes)
     order = (0, *range(count, 0, -1), count + 1)
     values = state.values.transpose(order).reshape(len(state.cuts) - 1, 1 << count, -1)

@@ -1,7 +1,7 @@
 """What does a simulation say, where the exact answer would cost too much?
 
-Each pledge and each condition has its own stream of random numbers, fixed by its number. So the same plan gives the
-same answer, and a pledge withdrawn, cut or less sure can only lower each draw, never raise it.
+Each pledge and each condition has its own stream of random numbers, fixed by its number. So the same plan
+gives the same answer, and a pledge withdrawn, cut or less sure can only lower each draw, never raise it.
 """
 
 import math
@@ -20,8 +20,8 @@ _PLEDGES, _CONDITIONS = 1, 2  # so that pledge 7 and condition 7 do not share a 
 class Entry:
     """What pledge number `pledge` adds to the sum of one line on the stretches `begin` <= t < `end`.
 
-    `gate` has a bit for each condition it hangs on. Entries with one pledge number come together or not at all,
-    as far as their chances and conditions are the same.
+    `gate` has a bit for each condition it hangs on. Entries with one pledge number come together or not at
+    all, as far as their chances and conditions are the same.
     """
 
     line: int
@@ -34,7 +34,8 @@ class Entry:
 
 
 def error_of(draws: int) -> float:
-    """Return how far a share of that many draws may lie from the chance, at any point of the distribution at once.
+    """Return how far a share of that many draws may lie from the chance, at any point of the distribution at
+    once.
 
     Source: Dvoretzky, Kiefer and Wolfowitz 1956, constant by Massart 1990.
     """
@@ -57,7 +58,9 @@ def affordable_draws(entries: int, stretches: int, lines: int, budget: float) ->
 def sums(
     entries: Sequence[Entry], conditions: Sequence[float], lines: int, stretches: int, draws: int
 ) -> Iterator[np.ndarray]:
-    """Yield for each stretch the drawn sums, shape (lines, draws). The array is reused: read it before going on."""
+    """Yield for each stretch the drawn sums, shape (lines, draws). The array is reused: read it before going
+    on.
+    """
     holds = {}
     for c, chance in enumerate(conditions):
         if any(entry.gate >> c & 1 for entry in entries):

@@ -1,6 +1,8 @@
-"""How is a short sum distributed? Every subset of its contributions is listed, in every world, many sums at once.
+"""How is a short sum distributed? Every subset of its contributions is listed, in every world, many sums at
+once.
 
-Exact at any magnitude, money included: the cost depends on how many contributions there are, not on how large.
+Exact at any magnitude, money included: the cost depends on how many contributions there are, not on how
+large.
 """
 
 from collections.abc import Sequence
@@ -15,8 +17,8 @@ MOST_AT_ONCE = 1 << 16  # cells of one numpy array; larger batches are cut, to s
 class Short:
     """One sum: what contributes, and what it hangs on, numbered from 0 within this sum.
 
-    `weights` are whole numbers, `chances` 0 to 1, `gates` have a bit per condition, `conditions` are their chances.
-    `need` is a whole number; the sum meets it when it reaches it.
+    `weights` are whole numbers, `chances` 0 to 1, `gates` have a bit per condition, `conditions` are their
+    chances. `need` is a whole number; the sum meets it when it reaches it.
     """
 
     weights: Sequence[int]
@@ -28,10 +30,12 @@ class Short:
 
 @dataclass(frozen=True)
 class Subsets:
-    """Sums with n contributions and k conditions each, side by side; bit i of a subset's number: contribution i comes.
+    """Sums with n contributions and k conditions each, side by side; bit i of a subset's number: contribution
+    i comes.
 
-    `chances` (sums, 2^n) of each subset, all worlds together; `totals` (sums, 2^n) whole numbers; `given` (sums, 2^k) is
-    P(sum >= need) in each world, bit c of whose number says whether condition c holds; `needs` (sums,).
+    `chances` (sums, 2^n) of each subset, all worlds together; `totals` (sums, 2^n) whole numbers; `given`
+    (sums, 2^k) is P(sum >= need) in each world, bit c of whose number says whether condition c holds; `needs`
+    (sums,).
     """
 
     chances: np.ndarray
@@ -49,7 +53,9 @@ def shapes(batch: Sequence[Short]) -> dict[tuple[int, int], list[int]]:
 
 
 def subsets(batch: Sequence[Short]) -> list[tuple[list[int], Subsets]]:
-    """Return all subsets of all sums, as pairs (places in the batch, their subsets). An empty sum has one subset."""
+    """Return all subsets of all sums, as pairs (places in the batch, their subsets). An empty sum has one
+    subset.
+    """
     found = []
     for (n, k), places in shapes(batch).items():
         at_once = max(1, MOST_AT_ONCE >> (n + k))
@@ -62,7 +68,8 @@ def subsets(batch: Sequence[Short]) -> list[tuple[list[int], Subsets]]:
 def worlds(chances: np.ndarray) -> np.ndarray:
     """Return the chance of each world, shape (rows, 2^k), from those of the k conditions, shape (rows, k).
 
-    Bit c of a world's number says whether condition c holds. Without conditions there is one world, of chance 1.
+    Bit c of a world's number says whether condition c holds. Without conditions there is one world, of chance
+    1.
     """
     found = np.ones((len(chances), 1))
     for c in range(chances.shape[1]):
