@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from decimal import Decimal
+from operator import add
 
 LEVELS = ("signalled", "offered", "conditional", "firm", "ready", "deploying", "in_place")
 BLOCKED = "blocked"
@@ -209,7 +210,18 @@ def count(plan: Plan, *, today: date) -> PlanCounts:
         own = line_counts[line.id]
         for i in _span(starts, line):
             tallies[i].lines.append((line.priority, own.stretches[bisect_right(own.starts, starts[i]) - 1]))
-    return PlanCounts(starts, tuple(map(_capability_count, tallies)), line_counts, _count_nations(plan.pledges))
+    stretches, before = [], None
+    for tally in tallies:
+        if before is None or not _same(before.lines, tally.lines):
+            sums = over_lines(tally.lines)
+        stretches.append(_capability_count(tally, sums))
+        before = tally
+    return PlanCounts(starts, tuple(stretches), line_counts, _count_nations(plan.pledges))
+
+
+def _same(before: list[tuple[int, LineCount]], after: list[tuple[int, LineCount]]) -> bool:
+    """Return whether two stretches have the very same lines in the very same state."""
+    return len(before) == len(after) and all(a[1] is b[1] for a, b in zip(before, after, strict=True))
 
 
 def over_lines(lines: Iterable[tuple[int, LineCount]]) -> CapabilityCount:
@@ -270,6 +282,8 @@ def _count_line(
 
 def _line_count(line: LineRow, standing: list[tuple[PledgeRow, Decimal]], *, any_alone: bool) -> LineCount:
     need = line.quantity
+    if not standing:
+        return LineCount(need=need)
     allocated, largest = [ZERO] * len(LEVELS), [ZERO] * len(LEVELS)
     for pledge, quantity in standing:
         place = _PLACE[pledge.level]
@@ -284,12 +298,17 @@ def _line_count(line: LineRow, standing: list[tuple[PledgeRow, Decimal]], *, any
         need=need,
         allocated=tuple(allocated),
         covered=covered,
-        reserve=tuple(
-            max(sum_ - need, ZERO) if share == need else ZERO for sum_, share in zip(reached, covered, strict=True)
-        ),
+        reserve=_reserve(reached, covered, need),
         open_conditions=sum(pledge.has_open and pledge.level in STANDING for pledge, _ in standing),
         slow=sum(line.notice_days is not None and pledge.notice_days > line.notice_days for pledge, _ in standing),
     )
+
+
+def _reserve(reached: Sums, covered: Sums, need: Decimal) -> Sums:
+    """Return what is allocated beyond the need of a line that is met, per threshold."""
+    if max(reached) <= need:
+        return NOTHING
+    return tuple(max(sum_ - need, ZERO) if part == need else ZERO for sum_, part in zip(reached, covered, strict=True))
 
 
 def _tally_pledge(
@@ -313,9 +332,9 @@ def _tally_pledge(
         tally.free[place] += max(pledge.quantity - bound, ZERO)
 
 
-def _capability_count(tally: _Tally) -> CapabilityCount:
+def _capability_count(tally: _Tally, sums: CapabilityCount) -> CapabilityCount:
     return replace(
-        over_lines(tally.lines),
+        sums,
         levels=tuple(tally.levels),
         unquantified=tuple(tally.unquantified),
         blocked=tally.blocked,
@@ -326,7 +345,11 @@ def _capability_count(tally: _Tally) -> CapabilityCount:
 
 
 def _added(rows: Iterable[Sums]) -> Sums:
-    return tuple(map(sum, zip(*rows, strict=True), (ZERO,) * len(LEVELS))) or NOTHING
+    total = NOTHING
+    for row in rows:
+        if row is not NOTHING:
+            total = row if total is NOTHING else tuple(map(add, total, row))
+    return total
 
 
 def _count_nations(pledges: Iterable[PledgeRow]) -> dict[str, dict[str, NationCount]]:

@@ -138,9 +138,10 @@ def confirm(pledge_ids: Iterable[int], *, by, based_on: Mapping[int, int] | None
     result = Confirmed()
     with acting_as(by, why="Confirmed as still true"):
         wanted = sorted(set(pledge_ids))
+        possible = [pk for pk in wanted if 0 < pk < 2**63]
         locked = (
             Pledge.objects.visible_to(by)
-            .filter(pk__in=wanted)
+            .filter(pk__in=possible)
             .order_by("pk")
             .select_for_update(no_key=True, of=("self",))
         )
@@ -279,7 +280,7 @@ def _resolve(values: Mapping[str, Any], *, by, pledge: Pledge | None = None) -> 
     if "conditions" in values:
         try:
             links["conditions"] = _conditions(values["conditions"] or [], by=by)
-        except (Http404, TypeError):
+        except (Http404, TypeError, ValueError):
             problems["conditions"] = ["One of the conditions is not known."]
     if "caveats" in values:
         try:

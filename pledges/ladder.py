@@ -49,6 +49,11 @@ class Step:
     def needs_reason(self) -> bool:
         return bool(self.reason)
 
+    @property
+    def is_exit(self) -> bool:
+        """True when the pledge leaves the ladder by it."""
+        return self.to not in Pledge.ON_LADDER
+
 
 STEPS: dict[str, Step] = {
     step.name: step
@@ -87,7 +92,6 @@ STEPS: dict[str, Step] = {
         ),
     )
 }
-LEAVES = {"end", "withdraw"}
 DONE = {
     **{step.name: step.done for step in STEPS.values()},
     LOG: "logged",
@@ -292,7 +296,7 @@ def _superseded_for(pledge: Pledge, step: Step) -> bool:
     if pledge.superseded_by_id is None:
         return False
     still_counts_somewhere = pledge.superseded_tier is not None and pledge.superseded_tier > pledge.tier
-    return not (still_counts_somewhere and step.name in LEAVES)
+    return not (still_counts_somewhere and step.is_exit)
 
 
 def _took_or_plans(step: PledgeStep, user) -> bool:

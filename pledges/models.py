@@ -1,6 +1,8 @@
 """What is needed and what is offered. Which rows count, and when, is asked of the querysets in sentences."""
 
+from collections.abc import Mapping
 from datetime import date
+from types import MappingProxyType
 
 import pghistory
 import pgtrigger
@@ -149,8 +151,10 @@ class PledgeQuerySet(models.QuerySet):
         """Keep what stands in the aggregates of a tier: seen by it, and not superseded by anything it sees."""
         return self.filter(Q(superseded_tier__isnull=True) | Q(superseded_tier__gt=tier), tier__lte=tier)
 
-    def with_standing(self, today: date | None = None):
+    def with_standing(self, today: date | None = None, supposed: Mapping[int, str] = MappingProxyType({})):
         """Annotate what a pledge counts as, and when; ``today`` is each operation's own unless given.
+
+        ``supposed``: states of conditions, by id, to take in place of the stored ones (what if).
 
         ``level``: one of ``counting.LEVELS``, ``"blocked"``, or None off the ladder. ``stands_from``: the first day it
         can stand; None off the ladder. ``stands_until``: the last day; None open-ended. ``has_open``, ``has_failed``:
@@ -158,8 +162,13 @@ class PledgeQuerySet(models.QuerySet):
         """
         now = standing.today_of_operation(today)
         return self.annotate(
-            has_open=standing.hangs_on(Condition.State.OPEN), has_failed=standing.hangs_on(Condition.State.FAILED)
-        ).annotate(level=standing.level(), stands_from=standing.stands_from(now), stands_until=standing.stands_until())
+            has_open=standing.hangs_on(Condition.State.OPEN, supposed),
+            has_failed=standing.hangs_on(Condition.State.FAILED, supposed),
+        ).annotate(
+            level=standing.level(),
+            stands_from=standing.stands_from(now, supposed),
+            stands_until=standing.stands_until(),
+        )
 
     def overdue_for_confirmation(self, today: date | None = None):
         """Keep what is on the ladder and was not said to be true for longer than its operation asks for."""

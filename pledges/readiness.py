@@ -80,26 +80,26 @@ def mark_outdated() -> int:
 def recompute(keys: Iterable[str]) -> int:
     """Store whole answers for these keys, and take away what has none any more; return the number of rows stored.
 
-    Runs in the caller's transaction, which must be READ COMMITTED and hold the keys' locks (``stale.claim``).
+    Runs in the caller's transaction, which must be READ COMMITTED, act as the system and hold the keys' locks
+    (``stale.claim``).
     """
     wanted = sorted({tuple(map(int, key.split(":"))) for key in keys})
     rows: list[ReadinessLine] = []
-    with acting_as(SYSTEM):
-        operations = Operation.objects.in_bulk({operation_id for operation_id, _ in wanted})
-        for operation_id, group in groupby(wanted, key=lambda key: key[0]):
-            if operation := operations.get(operation_id):
-                rows += _answers(operation, [capability_id for _, capability_id in group])
-        stored = ReadinessLine.objects.bulk_create(
-            rows,
-            update_conflicts=True,
-            unique_fields=["operation", "capability", "requirement", "tier"],
-            update_fields=["starts", "ends_on", "answers", "nations", "computed_at", "computed_for"],
-            batch_size=500,
-        )
-        of_keys = Q(pk__in=())
-        for operation_id, group in groupby(wanted, key=lambda key: key[0]):
-            of_keys |= Q(operation=operation_id, capability__in=[capability_id for _, capability_id in group])
-        ReadinessLine.objects.filter(of_keys).exclude(pk__in=[row.pk for row in stored]).delete()
+    operations = Operation.objects.in_bulk({operation_id for operation_id, _ in wanted})
+    of_keys = Q(pk__in=())
+    for operation_id, group in groupby(wanted, key=lambda key: key[0]):
+        capability_ids = [capability_id for _, capability_id in group]
+        of_keys |= Q(operation=operation_id, capability__in=capability_ids)
+        if operation := operations.get(operation_id):
+            rows += _answers(operation, capability_ids)
+    stored = ReadinessLine.objects.bulk_create(
+        rows,
+        update_conflicts=True,
+        unique_fields=["operation", "capability", "requirement", "tier"],
+        update_fields=["starts", "ends_on", "answers", "nations", "computed_at", "computed_for"],
+        batch_size=500,
+    )
+    ReadinessLine.objects.filter(of_keys).exclude(pk__in=[row.pk for row in stored]).delete()
     return len(rows)
 
 
@@ -220,10 +220,11 @@ def _nothing(kind: type) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return [_plain(part) for part in value]
     if isinstance(value, Decimal):  # as a float it would lose cents; most are whole
-        return int(value) if value == value.to_integral_value() else str(value)
+        whole = int(value)
+        return whole if whole == value else str(value)
+    if isinstance(value, tuple):
+        return [_plain(part) if part else 0 for part in value]
     return value
 
 

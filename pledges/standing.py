@@ -4,6 +4,7 @@
 number and the list behind it cannot differ.
 """
 
+from collections.abc import Mapping
 from datetime import date
 
 from django.db.models import (
@@ -19,6 +20,7 @@ from django.db.models import (
     Max,
     OuterRef,
     Q,
+    QuerySet,
     Subquery,
     Value,
     When,
@@ -41,9 +43,16 @@ def today_of_operation(today: date | None) -> Expression:
     return Cast(Func(F("operation__time_zone"), now, function="timezone"), DateField())
 
 
-def hangs_on(state: str) -> Exists:
+def conditions_in(state: str, supposed: Mapping[int, str]) -> QuerySet[Condition]:
+    """Return the pledge's conditions in this state; ``supposed`` (id to state) goes before what is stored."""
+    there = Q(state=state) & ~Q(pk__in=list(supposed))
+    there |= Q(pk__in=[pk for pk, other in supposed.items() if other == state])
+    return Condition.objects.filter(there, pledges=OuterRef("pk"))
+
+
+def hangs_on(state: str, supposed: Mapping[int, str]) -> Exists:
     """Return whether one of the pledge's conditions is in this state."""
-    return Exists(Condition.objects.filter(pledges=OuterRef("pk"), state=state))
+    return Exists(conditions_in(state, supposed))
 
 
 def level() -> Case:
@@ -58,13 +67,13 @@ def level() -> Case:
     )
 
 
-def stands_from(today: Expression) -> Case:
+def stands_from(today: Expression, supposed: Mapping[int, str]) -> Case:
     """Return the first day a pledge can stand, NULL off the ladder. Source: METHOD, "First day a pledge can stand".
 
     Without an order the first day slides with today; what is in place without a first day stands today.
     """
     due = Subquery(
-        Condition.objects.filter(pledges=OuterRef("pk"), state=Condition.State.OPEN)
+        conditions_in(Condition.State.OPEN, supposed)
         .order_by()
         .values("pledges")
         .annotate(last=Max("due_on"))

@@ -3,6 +3,9 @@
 import itertools
 from datetime import date
 from decimal import Decimal
+from functools import cache
+
+from django.contrib.auth.hashers import make_password
 
 from coalition.access import Role, Tier
 from coalition.models import Condition, Membership, Nation, Operation, Sector, User
@@ -21,6 +24,12 @@ NATIONS = {
 PASSWORD = "correct-horse-battery"
 
 
+@cache
+def _hashed_password() -> str:
+    """Hashed once: Argon2 takes its time on purpose."""
+    return make_password(PASSWORD)
+
+
 def a_nation(code: str = "FR", **fields) -> Nation:
     stanag, name = NATIONS.get(code, (f"X{code}", f"Nation {code}"))
     return Nation.objects.get_or_create(code=code, defaults={"stanag": stanag, "name": name, **fields})[0]
@@ -31,8 +40,7 @@ def a_member(role: str = Role.OFFICER, nation: str | None = None, username: str 
     if role == Role.OFFICER and nation is None:
         nation = "FR"
     username = username or f"{role}-{(nation or 'hq').lower()}-{next(_number)}"
-    user = User(username=username, email=f"{username}@example.org", **fields)
-    user.set_password(PASSWORD)
+    user = User(username=username, email=f"{username}@example.org", password=_hashed_password(), **fields)
     user.save()
     Membership.objects.create(user=user, role=role, nation=a_nation(nation) if nation else None)
     return user

@@ -86,18 +86,17 @@ def _listed(batch: Sequence[Short], n: int, k: int) -> Subsets:
     holding = np.array([short.conditions for short in batch], dtype=np.float64).reshape(count, k)
     needs = np.array([short.need for short in batch], dtype=np.int64)
     number = np.arange(1 << k)
-    chances = np.empty((count, 1 << k, 1 << n))
-    totals = np.empty((count, 1 << n), dtype=np.int64)
-    chances[:, :, 0] = 1.0
-    totals[:, 0] = 0
+    # Subsets first: then each doubling works on whole blocks of memory.
+    chances = np.empty((1 << n, count, 1 << k))
+    totals = np.empty((1 << n, count), dtype=np.int64)
+    chances[0] = 1.0
+    totals[0] = 0
     for i in range(n):
         known, new = slice(0, 1 << i), slice(1 << i, 2 << i)
         gate = gates[:, i : i + 1]
-        comes = coming[:, i : i + 1] * ((number & gate) == gate)
-        np.multiply(chances[:, :, known], comes[:, :, None], out=chances[:, :, new])
-        chances[:, :, known] -= chances[:, :, new]
-        np.add(totals[:, known], weights[:, i : i + 1], out=totals[:, new])
-    met = (totals >= needs[:, None]).astype(np.float64)
-    given = np.matmul(chances, met[:, :, None])[:, :, 0]
-    mixed = np.matmul(worlds(holding)[:, None, :], chances)[:, 0, :]
-    return Subsets(mixed, totals, given, needs)
+        np.multiply(chances[known], coming[:, i : i + 1] * ((number & gate) == gate), out=chances[new])
+        chances[known] -= chances[new]
+        np.add(totals[known], weights[:, i], out=totals[new])
+    given = np.einsum("srw,sr->rw", chances, (totals >= needs).astype(np.float64))
+    mixed = np.einsum("srw,rw->rs", chances, worlds(holding))
+    return Subsets(mixed, np.ascontiguousarray(totals.T), given, needs)

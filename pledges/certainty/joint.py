@@ -1,9 +1,10 @@
 """How likely is it that all lines of a capability that are active on a day are met at once, as allocated?"""
 
-import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import mul
 from typing import NamedTuple
 
 import numpy as np
@@ -119,7 +120,7 @@ def _multiply(group: Group, run: _Run, tables: _Tables, joint: Joint) -> list[in
     chances = group.courses[0].chances
     everything = elimination.union(mask for mask, _ in factors)
     if everything.bit_count() <= WIDEST_JOINT:
-        product = math.prod(_spread(table, mask, everything) for mask, table in factors)
+        product = reduce(mul, (_spread(table, mask, everything) for mask, table in factors))
         worlds = enumeration.worlds(np.array([[chances[c] for c in elimination.bits(everything)]]))
         together = product.reshape(len(run), -1) @ worlds[0]
     else:
@@ -151,13 +152,13 @@ def _eliminated(factors: list[tuple[int, np.ndarray]], chances: Sequence[float])
             for c in elimination.bits(mask):
                 reach[c] = reach.get(c, 0) | mask
         if not reach:
-            return math.prod(table[:, 0] for _, table in factors)
+            return reduce(mul, (table[:, 0] for _, table in factors))
         c = min(reach, key=lambda c: reach[c].bit_count())
         in_hand = reach[c]
         stretches = len(factors[0][1])
         if stretches << in_hand.bit_count() > MOST_JOINT_CELLS:
             return None
-        product = math.prod(_spread(table, mask, in_hand) for mask, table in factors if mask >> c & 1)
+        product = reduce(mul, (_spread(table, mask, in_hand) for mask, table in factors if mask >> c & 1))
         below = 1 << (in_hand & ((1 << c) - 1)).bit_count()
         split = product.reshape(stretches, -1, 2, below)
         rest = split[:, :, 0] + chances[c] * (split[:, :, 1] - split[:, :, 0])

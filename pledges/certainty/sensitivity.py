@@ -15,7 +15,7 @@ from pledges.certainty.spread import solved
 
 Owner = TypeVar("Owner", bound=Hashable)
 
-# A condition less likely than this is worked out as held, too: dividing by its chance would swell other errors.
+# A condition less likely than this is worked out as held, too: dividing by its chance would swell errors.
 RARE = 0.05
 
 

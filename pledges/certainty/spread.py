@@ -14,7 +14,7 @@ from pledges.certainty.courses import Course, Piece
 from pledges.certainty.plans import BINNED, EXACT, SAMPLED
 
 TOLERANCE = 1e-12  # of a comparison between chances: they are sums of many roundings
-PATIENCE = 4  # so many times the budget may be used when an exact answer would cost more than the budget
+PATIENCE = 3  # so many times the budget may be used when an exact answer would cost more than the budget
 FINE_ERROR = 0.005  # of P(met): then the cheapest way that promises this error is taken
 SHORT_CELLS = 14  # a sum with up to 2^14 subsets and worlds is listed without asking
 LONGEST_SHORT = 16  # contributions of a sum that may be listed where that is cheaper, ...

@@ -338,9 +338,16 @@ def undo(request: HttpRequest, pledge_id: int) -> HttpResponse:
     """Take back the last step."""
     pledge = _pledge_seen_by(request, pledge_id)
     try:
-        ladder.undo(pledge.pk, by=request.user, based_on=editing.version_asked(request))
+        ladder.undo(
+            pledge.pk,
+            by=request.user,
+            reason=request.POST.get("reason", ""),
+            based_on=editing.version_asked(request),
+        )
     except ladder.WrongStep as error:
         messages.error(request, str(error))
+    except ValidationError as error:
+        messages.error(request, sentences(error))
     except editing.VersionStale:
         messages.error(request, "Somebody changed this pledge in the meantime. Look at it again before you go on.")
     else:
@@ -352,7 +359,7 @@ def undo(request: HttpRequest, pledge_id: int) -> HttpResponse:
 @for_members("confirm_pledge")
 def confirm(request: HttpRequest) -> HttpResponse:
     """Say that pledges are still true: one, or all that were ticked."""
-    wanted = [int(number) for number in request.POST.getlist("pledge") if number.isdigit()]
+    wanted = [int(number) for number in request.POST.getlist("pledge") if number.isdecimal() and len(number) < 20]
     confirmed = declaring.confirm(wanted, by=request.user)
     if confirmed.done:
         many = len(confirmed.done) > 1

@@ -1,5 +1,7 @@
 """Pledges to requirement lines: never more than is pledged on any day, however many planners try at once."""
 
+import contextlib
+import random
 import threading
 from datetime import date, timedelta
 from decimal import Decimal
@@ -11,11 +13,12 @@ from django.http import Http404
 from hypothesis import given
 from hypothesis import strategies as st
 
+from coalition import conditions
 from coalition.access import SYSTEM, Role, Tier, acting_as
-from coalition.editing import VersionStale
-from pledges import allocating, declaring
+from coalition.editing import Refused, VersionStale
+from pledges import allocating, declaring, ladder, requiring
 from pledges.allocating import OverAllocated, Use, stretches
-from pledges.models import Allocation, Pledge
+from pledges.models import Allocation, Pledge, PledgeCondition
 from tests.factories import (
     a_condition,
     a_member,
@@ -275,3 +278,50 @@ def test_a_cut_and_an_allocation_at_once_leave_the_pledge_whole(committed):
             pledge.refresh_from_db()
             taken = sum(pledge.allocations.values_list("quantity", flat=True))
             assert (pledge.quantity, taken) in [(50, 0), (100, 100)]
+
+
+def test_many_writers_at_once_neither_overspend_a_pledge_nor_lock_each_other_out(committed):
+    officer, planner = a_member(Role.OFFICER, "FR"), a_member(Role.PLANNER)
+    with acting_as(SYSTEM):
+        pledges = [a_pledge(100).pk for _ in range(3)]
+        lines = [a_requirement(100, needed_until=JUNE).pk for _ in range(3)]
+        open_ends = [a_condition().pk for _ in range(2)]
+    expected = (Refused, ValidationError)
+
+    def writes(seed):
+        chance = random.Random(seed)
+
+        def one():
+            pledge, line = chance.choice(pledges), chance.choice(lines)
+            condition, quantity = chance.choice(open_ends), chance.randint(1, 100)
+            window = chance.choice([(MARCH, JUNE), (JULY, None), (MARCH, None)])
+            change = {"quantity": quantity, "conditions": chance.sample(open_ends, chance.randint(0, 2))}
+            return chance.choice(
+                [
+                    lambda: allocating.allocate(pledge, line, quantity, by=planner),
+                    lambda: allocating.allocate(pledge, line, quantity, by=planner),
+                    lambda: declaring.revise(pledge, change, by=officer, based_on=None),
+                    lambda: declaring.confirm(pledges, by=officer),
+                    lambda: ladder.take(pledge, "commit", by=officer),
+                    lambda: ladder.undo(pledge, by=officer),
+                    lambda: conditions.revise(condition, {"tier": chance.choice([1, 3])}, by=planner, based_on=None),
+                    lambda: declaring.supersede(pledge, chance.choice(pledges), by=officer, based_on=None),
+                    lambda: requiring.revise(
+                        line, {"needed_from": window[0], "needed_until": window[1]}, by=planner, based_on=None
+                    ),
+                ]
+            )
+
+        def run():
+            for _ in range(25):
+                with contextlib.suppress(*expected):
+                    one()()
+
+        return run
+
+    assert in_parallel(*(writes(seed) for seed in range(4))) == [None] * 4
+    with acting_as(SYSTEM):
+        for pledge in Pledge.objects.filter(superseded_by=None):
+            assert allocating.conflicts(pledge, by=planner) == {}
+        for link in PledgeCondition.objects.select_related("pledge", "condition"):
+            assert link.condition.tier <= link.pledge.tier

@@ -139,6 +139,8 @@ def test_a_planner_logs_for_any_nation_but_must_name_it(planner):
         ("requirement", 999_999),
         ("conditions", [999_999]),
         ("conditions", ["x"]),
+        ("conditions", ["9" * 5000]),
+        ("conditions", [10**30]),
         ("conditions", 5),
         ("caveats", [{"kind": "weather", "text": "Not in winter"}]),
         ("caveats", [{"kind": "task", "text": ""}]),
@@ -379,9 +381,9 @@ def test_confirming_in_bulk_skips_what_may_not_be_confirmed_and_says_why(officer
         foreign = a_pledge(nation="GB")
         hidden = a_pledge(nation="GB", tier=Tier.PLANNING)
     ids = [pledge.pk for pledge in (*own, gone, foreign, hidden)]
-    result = declaring.confirm([*ids, 999_999, own[0].pk], by=officer)
+    result = declaring.confirm([*ids, 999_999, 10**30, -1, own[0].pk], by=officer)
     assert result.done == [pledge.pk for pledge in own]
-    assert set(result.skipped) == {gone.pk, foreign.pk, hidden.pk, 999_999}
+    assert set(result.skipped) == {gone.pk, foreign.pk, hidden.pk, 999_999, 10**30, -1}
     assert result.skipped[hidden.pk] == result.skipped[999_999] == "There is no such pledge."
     with acting_as(officer):
         days = set(Pledge.objects.filter(pk__in=result.done).values_list("last_confirmed_on", flat=True))
