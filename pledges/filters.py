@@ -48,9 +48,7 @@ class PledgeFilter(django_filters.FilterSet):
     unquantified = django_filters.BooleanFilter(field_name="quantity", lookup_expr="isnull", label="Unquantified")
     illustrative = django_filters.BooleanFilter(label="Illustrative")
     on_ladder = django_filters.BooleanFilter(method="still_on_ladder", label="On the ladder")
-    superseded = django_filters.BooleanFilter(
-        field_name="superseded_by", lookup_expr="isnull", exclude=True, label="Superseded"
-    )
+    superseded = django_filters.BooleanFilter(method="replaced", label="Superseded")
     updated_since = django_filters.IsoDateTimeFilter(field_name="changed_at", lookup_expr="gte", label="Changed since")
 
     class Meta:
@@ -65,7 +63,7 @@ class PledgeFilter(django_filters.FilterSet):
     def matching(self, rows: QuerySet, name: str, text: str) -> QuerySet:
         """Keep rows whose text, nation, capability, source or id holds every word."""
         for word in text.split():
-            if word[:1] in "Pp" and word[1:].isdigit():
+            if word[:1] in "Pp" and word[1:].isascii() and word[1:].isdigit():
                 rows = rows.filter(pk=word[1:])
                 continue
             rows = rows.filter(
@@ -92,6 +90,11 @@ class PledgeFilter(django_filters.FilterSet):
 
     def counted_at(self, rows: QuerySet, name: str, tier: str) -> QuerySet:
         return rows.counted_at(tier_named(tier))
+
+    def replaced(self, rows: QuerySet, name: str, wanted: bool) -> QuerySet:
+        """A successor that one may not see is no successor: else the filter would give it away."""
+        seen = Q(superseded_by__in=Pledge.objects.visible_to(self.request.user).order_by())
+        return rows.filter(seen) if wanted else rows.exclude(seen)
 
     def of_tier(self, rows: QuerySet, name: str, tier: str) -> QuerySet:
         return rows.filter(tier=tier_named(tier))
