@@ -86,7 +86,9 @@ FIELDS = (
     Field("available_from", "Available from", "day", synonyms=("from", "start", "#date+start")),
     Field("available_until", "Available until", "day", synonyms=("until", "to", "end", "#date+end")),
     Field("notice_days", "Notice to move, days", "integer", low=0, high=3650, synonyms=("notice", "ntm", "readiness")),
-    Field("conditions", "Conditions", max_length=1000, help="Parted by semicolons", synonyms=("condition", "subject to")),
+    Field(
+        "conditions", "Conditions", max_length=1000, help="Parted by semicolons", synonyms=("condition", "subject to")
+    ),
     Field("source", "Source", max_length=250, synonyms=("said by", "outlet")),
     Field("source_url", "Source address", max_length=500, synonyms=("url", "link", "source link", "address")),
     Field("stated_on", "Stated on", "day", synonyms=("statement_date", "date", "said on", "date stated")),
@@ -245,10 +247,16 @@ class PledgeSession(Session):
             return Judgement(Outcome.SAME, says=f"{pledge} stands already.", draft=draft, target_id=pledge.pk)
         if pledge.superseded_by_id or pledge.status not in Pledge.ON_LADDER:
             raise Unfit(
-                "external_id", candidate.key, f"P{pledge.pk} is history (superseded, or off the ladder) and stays as it is."
+                "external_id",
+                candidate.key,
+                f"P{pledge.pk} is history (superseded, or off the ladder) and stays as it is.",
             )
         shown = tuple(
-            (LABELS.get(name, name.replace("_", " ").capitalize()), self._text(name, now[name]), self._text(name, value))
+            (
+                LABELS.get(name, name.replace("_", " ").capitalize()),
+                self._text(name, now[name]),
+                self._text(name, value),
+            )
             for name, value in changes.items()
         )
         return Judgement(
@@ -333,7 +341,9 @@ class PledgeSession(Session):
             figure = _range(low, high) or f"{planning:f}"
             unit = values["unit"] or "no unit stated"
             note.append(f"Stated: {figure} ({unit}); not converted to {capability.unit}.")
-            remarks.append(("unit", f"{figure} ({unit}) is kept in the text: {capability.name} counts {capability.unit}."))
+            remarks.append(
+                ("unit", f"{figure} ({unit}) is kept in the text: {capability.name} counts {capability.unit}.")
+            )
             low = high = planning = None
         elif planning is None and low is not None and low == high:
             planning = self._planned(low)
@@ -351,7 +361,9 @@ class PledgeSession(Session):
         word = folded(values["status"])
         if word and word not in (Pledge.Status.OFFERED, Pledge.Status.SIGNALLED):
             raise Unfit(
-                "status", values["status"], f"“{values['status']}”: a pledge enters as offered or signalled, then climbs."
+                "status",
+                values["status"],
+                f"“{values['status']}”: a pledge enters as offered or signalled, then climbs.",
             )
         return word or Pledge.Status.OFFERED
 
@@ -395,9 +407,7 @@ class PledgeSession(Session):
         """Offer each earlier statement of the same nation on the same capability to the next that is surely later."""
         new = {n: j for n, j in judgements.items() if j.outcome == Outcome.NEW and j.draft.get("stated_on")}
         waiting: dict[tuple[str, str], list[tuple[str, dict]]] = {}  # its last possible day, and what it is
-        until = {
-            row.target_id: row.values["draft"].get("said_until", "") for row in earlier.values() if row.target_id
-        }
+        until = {row.target_id: row.values["draft"].get("said_until", "") for row in earlier.values() if row.target_id}
         ours = {(j.draft["nation"], j.draft["capability"]) for j in new.values()}
         stored = Pledge.objects.visible_to(self.by).filter(
             ~Exists(Allocation.objects.filter(pledge=OuterRef("pk"))),
@@ -416,7 +426,7 @@ class PledgeSession(Session):
             draft = judgement.draft
             data = {"row": number, "of": f"row {number}: {draft['what']}"}
             waiting.setdefault((draft["nation"], draft["capability"]), []).append((draft["said_until"], data))
-        for number in sorted(new, key=lambda n: (new[n].draft["stated_on"], n)):
+        for number in sorted(new, key=lambda n: (new[n].draft["said_until"], n)):
             judgement = new[number]
             same = waiting[judgement.draft["nation"], judgement.draft["capability"]]
             before = [each for each in same if each[0] < judgement.draft["stated_on"]]
@@ -510,7 +520,11 @@ class PledgeSession(Session):
     def put_back(self, row: ImportRow) -> None:
         if row.outcome == Outcome.STANDING:
             nations.revise(
-                row.values["draft"]["nation"], row.before, by=self.by, based_on=None, why=f"Import {self.batch.pk} undone"
+                row.values["draft"]["nation"],
+                row.before,
+                by=self.by,
+                based_on=None,
+                why=f"Import {self.batch.pk} undone",
             )
             return
         pledge = Pledge.objects.visible_to(self.by).filter(pk=row.target_id).first()

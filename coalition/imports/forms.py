@@ -62,7 +62,7 @@ class MappingForm(forms.Form):
             )
         for each in profile.fields:
             field = forms.ChoiceField if each.choices else forms.CharField
-            asked = {"choices": [("", "")] + list(each.choices)} if each.choices else {"max_length": 300}
+            asked = {"choices": [("", ""), *each.choices]} if each.choices else {"max_length": 300}
             self.fields[f"constant-{each.name}"] = field(
                 label=each.label, required=False, initial=start.constants.get(each.name, ""), **asked
             )

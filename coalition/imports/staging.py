@@ -8,8 +8,10 @@ does its work once or not at all. What the rows are is the profile's business (`
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping as MappingOf, Sequence
-from dataclasses import asdict, fields as fields_of
+from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Mapping as MappingOf
+from dataclasses import asdict
+from dataclasses import fields as fields_of
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -527,11 +529,12 @@ def write_approved(work: jobs.Work) -> dict[str, Any] | None:
             session = profile_of(batch).open(batch, by=work.user)
             rows = session.in_order(approved_rows(batch))
             work.progress(0, len(rows))
-            before = _each(rows, session.write, work)
-            versions = session.versions(rows)
+            written = _each(rows, session.write, work)
             for row in rows:
-                row.before, row.target_version = before[row.pk].before, versions[row.pk]
-                row.target_id = before[row.pk].target_id
+                row.target_id, row.before = written[row.pk].target_id, written[row.pk].before
+            versions = session.versions(rows)  # now that all is written: one row may have touched another's target
+            for row in rows:
+                row.target_version = versions[row.pk]
             ImportRow.objects.bulk_update(rows, ["target_id", "before", "target_version"], batch_size=AT_ONCE)
             batch.counts["committed"] = dict(Counter(row.outcome for row in rows))
             batch.state, batch.error, batch.committed_at = State.COMMITTED, "", Now()

@@ -249,9 +249,7 @@ def undo(request: HttpRequest, batch_id: int) -> HttpResponse:
         return redirect("imports:detail", batch.pk)
     if request.method == "POST":
         try:
-            staging.undo(
-                batch.pk, also=_ids(request, "also"), by=request.user, based_on=editing.version_asked(request)
-            )
+            staging.undo(batch.pk, also=_ids(request, "also"), by=request.user, based_on=editing.version_asked(request))
         except (staging.WrongMoment, editing.VersionStale) as refusal:
             messages.error(request, _sentence(refusal))
         return redirect("imports:detail", batch.pk)
