@@ -110,7 +110,7 @@ class PledgeProfile(Profile):
     noun = "pledges"
     fields = (
         *FIELDS[:7],
-        Field("quantity", "Planning quantity", "decimal", low=0, high=LARGEST, synonyms=("planning figure",)),
+        Field("planned", "Planning quantity", "decimal", low=0, high=LARGEST, synonyms=("planning figure",)),
         *FIELDS[7:],
     )
     says = (("offered", "Offered: the nation says so"), ("signalled", "Signalled: said in public"))
@@ -336,7 +336,9 @@ class PledgeSession(Session):
             raise Unfit("stated", stated.text, "does not agree with the stated low and high figures.")
         if low is not None and high is not None and low > high:
             raise Unfit("stated_low", low, "is above the stated high figure.")
-        planning = values.get("quantity")
+        planning = values.get("planned")
+        if planning is not None and (low, high) == (None, None):
+            low = high = planning
         if (low, high, planning) != (None, None, None) and not self._fits(values["unit"], capability):
             figure = _range(low, high) or f"{planning:f}"
             unit = values["unit"] or "no unit stated"
