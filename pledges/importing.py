@@ -185,6 +185,7 @@ class PledgeSession(Session):
             self.capabilities[folded(capability.code)] = self.capabilities[folded(capability.name)] = capability
         self.conditions = list(Condition.objects.visible_to(by).filter(operation=self.operation))
         self.unmatched: Counter[str] = Counter()
+        self.known: dict[tuple, int] = {}  # what stands elsewhere and may be the same
         self.made: dict[int, int] = {}  # row number -> pledge, in this commit
         self.nation_versions: dict[str, int] = {}  # as this commit left them
 
@@ -192,6 +193,7 @@ class PledgeSession(Session):
 
     def judge(self, candidates: Sequence[Candidate]) -> Iterator[Judgement]:
         stored, earlier = self._stored(candidates)
+        self.known = self._known()
         judgements = {}
         for candidate in candidates:
             try:
@@ -228,6 +230,13 @@ class PledgeSession(Session):
         )
         return stored, {row.external_id: row for row in written.order_by("batch__committed_at", "pk")}
 
+    def _known(self) -> dict[tuple, int]:
+        """Pledges with an address that are not of this data set, by nation, capability, day and address."""
+        others = Pledge.objects.visible_to(self.by).filter(operation=self.operation).exclude(source_url="")
+        others = others.exclude(dataset=self.batch.dataset).filter(stated_on__isnull=False)
+        named = others.values_list("nation_id", "capability__code", "stated_on", "source_url", "pk")
+        return {(nation, code, day.isoformat(), url): pk for nation, code, day, url, pk in named}
+
     def _judge(self, candidate: Candidate, stored: dict[str, Pledge], earlier: dict[str, ImportRow]) -> Judgement:
         nation = self._nation(candidate.values)
         draft, remarks = self._draft(candidate, nation)
@@ -235,6 +244,11 @@ class PledgeSession(Session):
         pledge, last = stored.get(candidate.key), earlier.get(candidate.key)
         if pledge is None:
             says = f"{nation.name}: {draft['what']}"
+            if twin := self.known.get((nation.pk, draft["capability"], draft["stated_on"], draft["source_url"])):
+                text = (
+                    f"P{twin} has the same nation, capability, day and address: leave this row out if it is the same."
+                )
+                problems += (Problem(candidate.number, "", "", text),)
             return Judgement(Outcome.NEW, says=says, draft=draft, problems=problems)
         if pledge.nation_id != nation.pk:
             raise Unfit("external_id", candidate.key, f"This id is P{pledge.pk}, a pledge of another nation.")
@@ -317,7 +331,21 @@ class PledgeSession(Session):
             raise Unfit(name, values.get(name, ""), " ".join(texts)) from error
         if said:
             draft["said_until"] = said.last.isoformat()
+        draft["shown"] = self._shown(draft, capability)
         return draft, remarks
+
+    def _shown(self, draft: Mapping[str, Any], capability: Capability) -> str:
+        """The rest of a draft in one line."""
+        figures = _from_json(draft)
+        stated = _range(figures["stated_low"], figures["stated_high"])
+        parts = [
+            capability.name,
+            f"{stated} {capability.unit} stated" if stated else "",
+            f"{draft['quantity']} planned" if draft["quantity"] else "unquantified",
+            f"said {draft['stated_on']}" if draft["stated_on"] else "",
+            f"hangs on {self._text('conditions', draft['conditions'])}" if draft["conditions"] else "",
+        ]
+        return "; ".join(filter(None, parts))
 
     def _pledge(self, draft: Mapping[str, Any], nation: Nation, capability: Capability) -> Pledge:
         plain = {name: value for name, value in _from_json(draft).items() if name in declaring.PLAIN}
