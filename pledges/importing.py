@@ -258,7 +258,8 @@ class PledgeSession(Session):
         now = _as_draft(pledge)
         changes = {name: value for name, value in changes.items() if value != now[name]}
         if not changes:
-            return Judgement(Outcome.SAME, says=f"{pledge} stands already.", draft=draft, target_id=pledge.pk)
+            says = f"{nation.name}: {pledge.what}"
+            return Judgement(Outcome.SAME, says=says, draft=draft, target_id=pledge.pk)
         if pledge.superseded_by_id or pledge.status not in Pledge.ON_LADDER:
             raise Unfit(
                 "external_id",
