@@ -125,7 +125,14 @@ def _rows(request: HttpRequest, batch: ImportBatch, now: str) -> dict[str, Any]:
     return {
         "page": page,
         "outcome": outcome,
-        "shown": [(row, link(row) if row.target_version or outcome in ("same", "changed") else None) for row in page],
+        "shown": [
+            (
+                row,
+                link(row) if row.target_version or outcome in (Outcome.SAME, Outcome.CHANGED) else None,
+                [row.cells[column] for column in batch.header if column in row.cells],  # JSON forgets their order
+            )
+            for row in page
+        ],
         "tabs": [(label, f"?outcome={o.value}", o.value == outcome, count) for o, label, count in tabs],
         "may_tick": not written and outcome in staging.WRITING,
         "approved": staging.approved_rows(batch).count() if not written else 0,
