@@ -139,13 +139,11 @@ def confirm(pledge_ids: Iterable[int], *, by, based_on: Mapping[int, int] | None
     with acting_as(by, why="Confirmed as still true"):
         wanted = sorted(set(pledge_ids))
         possible = [pk for pk in wanted if 0 < pk < 2**63]
-        locked = (
-            Pledge.objects.visible_to(by)
-            .filter(pk__in=possible)
-            .order_by("pk")
-            .select_for_update(no_key=True, of=("self",))
-        )
-        found = {pledge.pk: pledge for pledge in locked}
+        visible = Pledge.objects.visible_to(by).filter(pk__in=possible)
+        # Superseded ones are looked at, not locked: a changed successor writes to them, out of the order of ids.
+        found = {pledge.pk: pledge for pledge in visible.exclude(superseded_by=None)}
+        locked = visible.filter(superseded_by=None).order_by("pk").select_for_update(no_key=True, of=("self",))
+        found |= {pledge.pk: pledge for pledge in locked}
         days = {
             plan.pk: plan.today() for plan in Operation.objects.filter(pk__in={p.operation_id for p in found.values()})
         }

@@ -529,3 +529,27 @@ class ReadinessLine(models.Model):
 
     def __str__(self):
         return f"{self.capability_id} {self.requirement_id or 'all'} {self.get_tier_display()}"
+
+
+class SavedScenario(Record):
+    """A what-if with a name. What it supposes is the query string of its address; nothing of it is in the plan."""
+
+    operation = models.ForeignKey(Operation, models.CASCADE, related_name="scenarios")
+    name = models.CharField(max_length=120)
+    query = models.TextField(max_length=8000, help_text="What ``pledges.what_if.Scenario.query`` wrote")
+    created_by = models.ForeignKey(User, models.SET_NULL, null=True, editable=False, related_name="+")
+    tier = models.PositiveSmallIntegerField(
+        choices=Tier, default=Tier.PLANNING, editable=False, help_text="A scenario speaks of chances"
+    )
+
+    objects = VisibleQuerySet.as_manager()
+
+    class Meta(Record.Meta):
+        ordering = ["name", "id"]
+        constraints = [models.UniqueConstraint(fields=["operation", "name"], name="scenario_name_unique")]
+
+    def __str__(self):
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        return f"{reverse('what_if:page')}?{self.query}"

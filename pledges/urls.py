@@ -2,7 +2,7 @@
 
 from django.urls import include, path
 
-from pledges.views import capabilities, conditions, nations, plan, pledges, readiness
+from pledges.views import capabilities, conditions, nations, plan, pledges, readiness, what_if
 
 pledge_urls = [
     path("", pledges.board, name="board"),
@@ -49,6 +49,13 @@ readiness_urls = [
     path("age/", readiness.age, name="age"),
     path("<slug:code>/", readiness.capability, name="capability"),
 ]
+what_if_urls = [
+    path("", what_if.page, name="page"),
+    path("effects/", what_if.effects, name="effects"),
+    path("compare/", what_if.side_by_side, name="compare"),
+    path("save/", what_if.save, name="save"),
+    path("<int:scenario_id>/forget/", what_if.forget, name="forget"),
+]
 
 urlpatterns = [
     path("pledges/", include((pledge_urls, "pledges"))),
@@ -57,5 +64,6 @@ urlpatterns = [
     path("capabilities/", include((capability_urls, "capabilities"))),
     path("nations/", include((nation_urls, "nations"))),
     path("conditions/", include((condition_urls, "conditions"))),
+    path("readiness/what-if/", include((what_if_urls, "what_if"))),
     path("readiness/", include((readiness_urls, "readiness"))),
 ]

@@ -39,7 +39,7 @@ class Scenario:
     def query(self) -> str:
         """Return the scenario as the query string of its address; reading it again gives the same scenario."""
         supposed = self.supposed
-        pairs = [("operation", self.operation.pk), ("on", self.on.isoformat())]
+        pairs = [("operation", self.operation.code), ("on", self.on.isoformat())]
         pairs += [("condition", f"{pk}:{state}") for pk, state in sorted(supposed.states.items())]
         pairs += [("probability", f"{pk}:{chance:g}") for pk, chance in sorted(supposed.probabilities.items())]
         pairs += [("out", code) for code in sorted(supposed.nations_out)]
@@ -88,6 +88,10 @@ class Effect:
     def swing(self) -> float:
         return self.high - self.low
 
+    @property
+    def hardest_change(self) -> float:
+        return -self.hardest_loss
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -105,6 +109,10 @@ class Comparison:
     @property
     def expected_after(self) -> float:
         return sum(line.after for line in self.lines)
+
+    @property
+    def difference(self) -> float:
+        return self.expected_after - self.expected_before
 
 
 def read(operation: Operation, asked: QueryDict, *, user) -> Scenario:

@@ -47,3 +47,9 @@ def level_bar(
         text += f"; need {quantity(need, unit)}"
     mark = min(int(Decimal(str(need)) / scale * WIDTH), WIDTH - 3) if need else None
     return {"parts": parts, "need_x": mark, "text": text, "legend": legend, "width": WIDTH}
+
+
+@register.inclusion_tag("what_if/_swing.html")
+def swing_bar(share: float, swing: float) -> dict:
+    """Draw how far something moves the plan: ``share`` of the widest bar, 0 to 1, and ``swing`` in words."""
+    return {"x": int(min(max(share, 0), 1) * WIDTH), "width": WIDTH, "text": f"{swing:.2f} lines"}

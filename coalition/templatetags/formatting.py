@@ -185,3 +185,16 @@ def at(answers: dict | None, key: object) -> object:
 def of_all(total: int | None) -> str:
     """Write what a number is a part of: ``of 64``."""
     return f"of {quantity(total or 0)}"
+
+
+@register.filter
+def signed(difference: float, decimals: int = 1) -> str:
+    """Write a difference with its sign: ``+0.3``, ``−1.2``, ``0.0``."""
+    text = f"{difference:+.{decimals}f}"
+    return text.removeprefix("+").removeprefix("-") if not float(text) else text.replace("-", MINUS)
+
+
+@register.filter
+def points(difference: float) -> str:
+    """Write a difference of two shares in percentage points: ``−76.7 pts``."""
+    return f"{signed(difference * 100)}{THIN_SPACE}pts"
