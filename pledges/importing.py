@@ -325,6 +325,10 @@ class PledgeSession(Session):
             "status": status,
         }
         said: Day | None = values["stated_on"]
+        if said and said.first > self.operation.today():
+            raise Unfit(
+                "stated_on", draft["stated_on"], f"{draft['stated_on']} is still to come, so nobody said it then."
+            )
         try:
             check(self._pledge(draft, nation, capability), unique=False)
         except ValidationError as error:
@@ -486,13 +490,29 @@ class PledgeSession(Session):
             return self._write_standing(row)
         return self._write_new(row) if row.outcome == Outcome.NEW else self._write_changed(row)
 
-    def _write_new(self, row: ImportRow) -> Written:
-        taken = {"dataset": self.batch.dataset, "external_id": row.external_id}
-        if Pledge.objects.filter(operation=self.operation, **taken).exists():
+    def at_once(self, row: ImportRow) -> bool:
+        """New pledges that supersede nothing."""
+        return row.outcome == Outcome.NEW and not row.values.get("offer", {}).get("taken")
+
+    def write_many(self, rows: Sequence[ImportRow]) -> dict[int, Written]:
+        self._refuse_known(rows)
+        pledges = declaring.declare_many([self._new(row) for row in rows], by=self.by)
+        self.made |= {row.number: pledge.pk for row, pledge in zip(rows, pledges, strict=True)}
+        return {row.pk: Written(pledge.pk) for row, pledge in zip(rows, pledges, strict=True)}
+
+    def _refuse_known(self, rows: Sequence[ImportRow]) -> None:
+        known = Pledge.objects.filter(operation=self.operation, dataset=self.batch.dataset)
+        if known.filter(external_id__in=[row.external_id for row in rows]).exists():
             raise Refused("It was imported by somebody else since it was tried.")
+
+    def _new(self, row: ImportRow) -> dict[str, Any]:
         draft = {name: value for name, value in _from_json(row.values["draft"]).items() if name in declaring.DECLARED}
-        draft |= {"operation": self.operation, "batch": self.batch, **taken}
-        pledge = declaring.declare(draft, by=self.by)
+        id_here = {"dataset": self.batch.dataset, "external_id": row.external_id}
+        return draft | {"operation": self.operation, "batch": self.batch, **id_here}
+
+    def _write_new(self, row: ImportRow) -> Written:
+        self._refuse_known([row])
+        pledge = declaring.declare(self._new(row), by=self.by)
         self.made[row.number] = pledge.pk
         offer = row.values.get("offer")
         if not offer or not offer["taken"]:
@@ -547,6 +567,14 @@ class PledgeSession(Session):
             elif row.outcome == Outcome.NEW and row.target_id in allocated:
                 why[row.pk] = "It was allocated since; the allocation would go with it."
         return why
+
+    def put_back_many(self, rows: Sequence[ImportRow]) -> None:
+        """All at once: they are new pledges."""
+        pledges = Pledge.objects.visible_to(self.by).filter(pk__in=[row.target_id for row in rows])
+        for nation in pledges.order_by().values_list("nation", flat=True).distinct():
+            demand(self.by, "import_pledges", Pledge(nation_id=nation))
+        because(f"Import {self.batch.pk} undone")
+        pledges.delete()
 
     def put_back(self, row: ImportRow) -> None:
         if row.outcome == Outcome.STANDING:

@@ -101,6 +101,19 @@ class Session(ABC):
     def put_back(self, row: ImportRow) -> None:
         """Take back what the row did, whatever came after it. Raises like ``write``."""
 
+    def at_once(self, row: ImportRow) -> bool:
+        """Return True for a row that ``write_many`` may write together with others, before those that go one by one."""
+        return False
+
+    def write_many(self, rows: Sequence[ImportRow]) -> dict[int, Written]:
+        """Do what these rows would do, all or none, and return the outcome by the row's pk. Raises like ``write``."""
+        return {row.pk: self.write(row) for row in rows}
+
+    def put_back_many(self, rows: Sequence[ImportRow]) -> None:
+        """Take back what ``write_many`` did. Raises like ``write``."""
+        for row in rows:
+            self.put_back(row)
+
     def in_order(self, rows: Iterable[ImportRow]) -> list[ImportRow]:
         """Return the rows in the order in which they are written; they are put back the other way round."""
         return list(rows)

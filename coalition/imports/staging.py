@@ -28,7 +28,7 @@ from coalition.access import can, demand
 from coalition.editing import Refused, VersionStale, lock, seeing_all
 from coalition.imports import identity, mapping
 from coalition.imports.mapping import Mapping, Problem
-from coalition.imports.profiles import Candidate, Judgement, Profile, Session, Worded, profiles
+from coalition.imports.profiles import Candidate, Judgement, Profile, Session, Worded, Written, profiles
 from coalition.imports.sandbox import Limits, ParsedFile, Unreadable, parse
 from coalition.models import ImportBatch, ImportRow, Job, Operation
 
@@ -529,7 +529,7 @@ def write_approved(work: jobs.Work) -> dict[str, Any] | None:
             session = profile_of(batch).open(batch, by=work.user)
             rows = session.in_order(approved_rows(batch))
             work.progress(0, len(rows))
-            written = _each(rows, session.write, work)
+            written = _written(rows, session, work)
             for row in rows:
                 row.target_id, row.before = written[row.pk].target_id, written[row.pk].before
             versions = session.versions(rows)  # now that all is written: one row may have touched another's target
@@ -548,11 +548,26 @@ def write_approved(work: jobs.Work) -> dict[str, Any] | None:
         raise jobs.JobFailed("Nothing was committed: rows cannot be written as they were tried.") from found
 
 
-def _each(rows: Sequence[ImportRow], act, work: jobs.Work) -> dict[int, Any]:
+def _written(rows: Sequence[ImportRow], session: Session, work: jobs.Work) -> dict[int, Written]:
+    """Write all rows, many at once where the profile can; then the rest one by one, in order. Raise NotAsTried."""
+    together = [row for row in rows if session.at_once(row)]
+    alone = [row for row in rows if not session.at_once(row)]
+    done: dict[int, Written] = {}
+    for some in _some(together, AT_ONCE):
+        work.progress(len(done))
+        try:
+            with transaction.atomic():
+                done |= session.write_many(some)
+        except CANNOT:
+            done |= _each(some, session.write, work, begun=len(done))  # which of them cannot?
+    return done | _each(alone, session.write, work, begun=len(done))
+
+
+def _each(rows: Sequence[ImportRow], act, work: jobs.Work, begun: int = 0) -> dict[int, Any]:
     """Do something with each row; when one cannot, find out what else cannot, then raise NotAsTried."""
     done: dict[int, Any] = {}
     refusals: list[str] = []
-    for place, row in enumerate(rows):
+    for place, row in enumerate(rows, begun):
         work.progress(place)
         try:
             with transaction.atomic():
@@ -609,12 +624,12 @@ def cancel(batch_id: int, *, by) -> ImportBatch:
 
 def touched(batch: ImportBatch, *, by) -> list[tuple[ImportRow, str]]:
     """Return the committed rows whose targets are not as the import left them, and why. Call while acting."""
-    rows = list(_written(batch))
+    rows = list(_committed(batch))
     why = profile_of(batch).open(batch, by=by).touched(rows)
     return [(row, why[row.pk]) for row in rows if row.pk in why]
 
 
-def _written(batch: ImportBatch):
+def _committed(batch: ImportBatch):
     return approved_rows(batch).filter(target_version__isnull=False)
 
 
@@ -637,12 +652,21 @@ def take_back(work: jobs.Work) -> dict[str, Any] | None:
                 return None
             demand(work.user, profile_of(batch).action)
             session = profile_of(batch).open(batch, by=work.user)
-            rows = session.in_order(_written(batch))[::-1]
+            rows = session.in_order(_committed(batch))[::-1]
             also = set(work.arguments["also"])
             left = {pk for pk in session.touched(rows) if pk not in also}
             rows = [row for row in rows if row.pk not in left]
             work.progress(0, len(rows))
-            _each(rows, session.put_back, work)
+            together = [row for row in rows if session.at_once(row)]
+            alone = [row for row in rows if not session.at_once(row)]  # they were written last
+            _each(alone, session.put_back, work)
+            for place, some in enumerate(_some(together, AT_ONCE)):
+                work.progress(len(alone) + place * AT_ONCE)
+                try:
+                    with transaction.atomic():
+                        session.put_back_many(some)
+                except CANNOT:
+                    _each(some, session.put_back, work, begun=len(alone) + place * AT_ONCE)
             for row in rows:
                 row.target_version = None
             ImportRow.objects.bulk_update(rows, ["target_version"], batch_size=AT_ONCE)

@@ -250,18 +250,19 @@ class Died(BaseException):
 def test_a_worker_that_dies_in_the_middle_of_a_commit_leaves_nothing_and_the_next_does_it_once(planner, monkeypatch):
     batch = tried(planner)
     batch = staging.commit(batch.pk, by=planner, based_on=batch.version)
-    write, rows = PledgeSession.write, []
+    write, calls = PledgeSession.write_many, []
 
-    def dies(session, row):
-        rows.append(row)
-        if len(rows) == 2:
+    def dies(session, rows):
+        calls.append(rows)
+        if len(calls) == 2:
             raise Died
-        return write(session, row)
+        return write(session, rows)
 
-    monkeypatch.setattr(PledgeSession, "write", dies)
+    monkeypatch.setattr(staging, "AT_ONCE", 1)
+    monkeypatch.setattr(PledgeSession, "write_many", dies)
     with pytest.raises(Died):
         jobs.work(batch.job_id)
-    monkeypatch.setattr(PledgeSession, "write", write)
+    monkeypatch.setattr(PledgeSession, "write_many", write)
     assert not Pledge.objects.exists()
     assert phase(ImportBatch.objects.select_related("job").get(pk=batch.pk)) == State.COMMITTING
     with acting_as(SYSTEM):
@@ -298,7 +299,7 @@ def test_a_job_that_breaks_gives_the_batch_back_to_its_last_step_with_a_sentence
     def breaks(*_):
         raise RuntimeError("broken")
 
-    monkeypatch.setattr(PledgeSession, "write", breaks)
+    monkeypatch.setattr(PledgeSession, "write_many", breaks)
     batch = done(staging.commit(batch.pk, by=planner, based_on=batch.version))
     assert (phase(batch), "broke" in staging.trouble(batch)) == (State.TRIED, True)
     assert not Pledge.objects.exists()

@@ -17,7 +17,7 @@ END $$;
 
 
 class Migration(migrations.Migration):
-    dependencies = [("pledges", "0004_tombstones")]
+    dependencies = [("pledges", "0005_saved_scenario")]
 
     operations = [
         migrations.RunSQL(
