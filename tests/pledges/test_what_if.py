@@ -30,9 +30,7 @@ def backstop_plan():
     backstop = a_condition("US backstop", probability=0.6)
     line = a_requirement(10)
     pledges = [
-        a_pledge(
-            10, nation=nation, status="committed", conditions=(backstop,), last_confirmed_on=operation.today()
-        )
+        a_pledge(10, nation=nation, status="committed", conditions=(backstop,), last_confirmed_on=operation.today())
         for nation in ("FR", "GB")
     ]
     for pledge in pledges:
