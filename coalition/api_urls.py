@@ -1,10 +1,11 @@
 """Composition: what stands under /api/v1/."""
 
-from django.urls import include, path
+from django.urls import include, path, re_path
 from drf_spectacular.views import SpectacularAPIView
 from rest_framework.routers import DefaultRouter
 
 from coalition import kernel_api
+from coalition.refusals import no_such_address
 from coalition.schema import docs
 from pledges import api as pledges_api
 
@@ -26,4 +27,5 @@ urlpatterns = [
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
     path("docs/", docs, name="docs"),
     path("", include(router.urls)),
+    re_path("", no_such_address),
 ]

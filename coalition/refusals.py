@@ -8,12 +8,14 @@ import logging
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied, RequestDataTooBig
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import DataError, IntegrityError
 from django.db.models import ProtectedError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views import defaults
+from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions
 from rest_framework.exceptions import APIException
 from rest_framework.renderers import JSONRenderer
@@ -180,6 +182,14 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     if not request.path.startswith(API):
         return defaults.page_not_found(request, exception)
     return _plain(refusal_of(exceptions.NotFound()))
+
+
+@login_not_required
+@csrf_exempt
+def no_such_address(request: HttpRequest, **_) -> HttpResponse:
+    """Whatever stands nowhere below the API. Not redirected to the slash: a POST would silently become a GET."""
+    hint = "" if request.path.endswith("/") else " Addresses end with a slash."
+    return _plain(Refusal(404, "not_found", f"Not found.{hint}"))
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

@@ -520,7 +520,7 @@ class ReadinessQuery(serializers.Serializer):
     """Which answers, and as whom. Days before today are not answered: the past is not counted anew."""
 
     operation = VisibleRelatedField(Operation, "code", required=False, help_text="Code; the current one when missing")
-    on = serializers.DateField(required=False, help_text="The day; today, or the operation's, when missing")
+    on = serializers.DateField(required=False, help_text="The day; the start day when missing, today once that has come")
     capability = VisibleRelatedField(Capability, "code", required=False, help_text="Code")
     sector = VisibleRelatedField(Sector, "code", required=False, help_text="Code")
     category = serializers.ChoiceField(choices=Capability.Category.choices, required=False)
@@ -644,7 +644,7 @@ class ReadinessViewSet(ApiViewSet):
             raise ValidationError({"operation": ["Say which operation: none is the current one."]})
         if asked.setdefault("tier", own) > own:
             raise PermissionDenied("You may not see that tier.")
-        asked.setdefault("on", operation.today())
+        asked.setdefault("on", max(operation.starts_on, operation.today()))
         return asked
 
     def answered(self, asked: dict, find: Callable[..., Sequence], serializer_class) -> Response:

@@ -316,9 +316,12 @@ def _keep_shared_conditions(courses: list[Course]) -> None:
                 first, last = spans.setdefault(c, {}).get(line, (piece.first, piece.last))
                 spans[c][line] = min(first, piece.first), max(last, piece.last)
     for c, by_line in spans.items():
-        for line in by_line:
+        begins = sorted(first for first, _ in by_line.values())
+        ends = sorted(last for _, last in by_line.values())
+        for line, (first, last) in by_line.items():
             course = courses[line]
-            for other, (first, last) in by_line.items():
-                if other != line:
-                    for t in range(bisect_left(course.lasts, first), bisect_right(course.firsts, last)):
-                        course.kept[t] |= 1 << c
+            for t in range(bisect_left(course.lasts, first), bisect_right(course.firsts, last)):
+                # The lines whose span touches the stretch: those that have begun, less those that have ended.
+                touching = bisect_right(begins, course.lasts[t]) - bisect_left(ends, course.firsts[t])
+                if touching > 1:
+                    course.kept[t] |= 1 << c

@@ -20,7 +20,7 @@ from pledges.models import Capability, Pledge, Requirement
 class Question:
     """What a dashboard is asked, read from its address: day, tier, threshold, category, sector. Wrong values are 404.
 
-    ``day`` is by default the start day, today once it has come; ``?on=today``. A tier above the viewer's is not found.
+    ``day`` is by default the start day, today once that has come. A tier above the viewer's is not found.
     """
 
     def __init__(self, request: HttpRequest, operation: Operation):
@@ -42,22 +42,20 @@ class Question:
         self.sector = get_object_or_404(Sector, code=asked["sector"]) if asked.get("sector") else None
 
     def _day(self, text: str) -> date:
-        if text in ("", "start"):
-            return self.start
         try:
-            day = self.today if text == "today" else date.fromisoformat(text)
+            day = date.fromisoformat(text) if text else self.start
         except ValueError as error:
             raise Http404("A day is written 2027-03-01.") from error
         return max(day, self.today)
 
     def rows_address(self, **filters) -> str:
         """Return the address of exactly the pledges that a number was made of."""
-        asked = {"operation": self.operation.pk, "counted": self.tier.label, "on": self.day.isoformat(), **filters}
+        asked = {"operation": self.operation.code, "counted": self.tier.label, "on": self.day.isoformat(), **filters}
         return f"{reverse('pledges:table')}?{urlencode(asked)}"
 
     def lines_address(self, **filters) -> str:
         """Return the address of exactly the requirement lines that a number was made of."""
-        asked = {"operation": self.operation.pk, "up_to": self.tier.label, "on": self.day.isoformat(), **filters}
+        asked = {"operation": self.operation.code, "up_to": self.tier.label, "on": self.day.isoformat(), **filters}
         if self.sector:
             asked["sector"] = self.sector.code
         return f"{reverse('requirements:list')}?{urlencode(asked)}"

@@ -99,7 +99,7 @@ def _shown(effect: what_if.Effect, thing, lines: dict[int, Requirement], widest:
 def save(request: HttpRequest) -> HttpResponse:
     """Give a scenario a name, so that others find it."""
     asked = QueryDict(request.POST.get("query", "")[:8000])
-    operation = get_object_or_404(Operation.objects.visible_to(request.user), pk=asked.get("operation") or 0)
+    operation = get_object_or_404(Operation.objects.visible_to(request.user), code=asked.get("operation", ""))
     name = request.POST.get("name", "").strip()[:120]
     try:
         scenario = what_if.read(operation, asked, user=request.user)

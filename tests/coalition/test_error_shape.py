@@ -92,6 +92,14 @@ def test_a_method_that_is_not_there(client):
     assert (response.status_code, shape_of(response)["code"]) == (405, "method_not_allowed")
 
 
+@pytest.mark.parametrize("method", ["get", "post", "patch", "delete"])
+def test_an_address_without_its_slash_is_not_redirected(client, method):
+    for visitor in (client, Client()):
+        response = getattr(visitor, method)("/api/v1/pledges")
+        assert (response.status_code, shape_of(response)["code"]) == (404, "not_found")
+        assert "slash" in response.json()["detail"]
+
+
 def test_a_format_nobody_speaks(client):
     response = client.get("/api/v1/nations/", headers={"accept": "image/png"})
     assert (response.status_code, shape_of(response)["code"]) == (406, "not_acceptable")

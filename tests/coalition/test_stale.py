@@ -1,6 +1,7 @@
 """Marks: none is lost, whoever writes and computes at the same time; nobody waits for a broker that is away."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -203,11 +204,10 @@ def test_a_worker_waits_for_another_that_computes_the_same_key_and_then_sees_wha
         with acting_as(SYSTEM):
             taken = stale.claim(readiness.KIND)
             claimed.set()
+            end = time.monotonic() + 20
             with connection.cursor() as cursor:  # hold the key until the second waits for it
-                cursor.execute("SELECT 1")
-                while not cursor.execute(
-                    "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-                ).fetchone():
+                waits = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+                while time.monotonic() < end and not cursor.execute(waits).fetchone():
                     pass
             readiness.recompute(taken.keys)
             stale.settle(taken)

@@ -138,7 +138,7 @@ def test_a_saved_scenario_is_found_and_compared_by_another_planner():
         operation, backstop, _, _ = backstop_plan()
     browser, other = browser_of(Role.PLANNER), browser_of(Role.PLANNER)
     for name, state in (("Without", "failed"), ("With", "met")):
-        query = f"operation={operation.pk}&condition={backstop.pk}:{state}"
+        query = f"operation={operation.code}&condition={backstop.pk}:{state}"
         browser.post("/readiness/what-if/save/", {"name": name, "query": query})
     with acting_as(SYSTEM):
         saved = {row.name: row for row in SavedScenario.objects.all()}
