@@ -95,15 +95,19 @@ def recompute(keys: Iterable[str]) -> int:
         of_keys |= Q(operation=operation_id, capability__in=capability_ids)
         if operation := operations.get(operation_id):
             rows += _answers(operation, capability_ids)
-    stored = ReadinessLine.objects.bulk_create(
+    stored = _store(rows)
+    ReadinessLine.objects.filter(of_keys).exclude(pk__in=[row.pk for row in stored]).delete()
+    return len(rows)
+
+
+def _store(rows: list[ReadinessLine]) -> list[ReadinessLine]:
+    return ReadinessLine.objects.bulk_create(
         rows,
         update_conflicts=True,
         unique_fields=["operation", "capability", "requirement", "tier"],
         update_fields=["starts", "ends_on", "answers", "nations", "sure_starts", "sure", "computed_at", "computed_for"],
         batch_size=500,
     )
-    ReadinessLine.objects.filter(of_keys).exclude(pk__in=[row.pk for row in stored]).delete()
-    return len(rows)
 
 
 def _keys_of(operation: Operation) -> set[str]:
