@@ -39,9 +39,7 @@ def a_plan() -> Operation:
     rng = np.random.default_rng(11)
     coalition = a_coalition(round_quantities=True)
     with acting_as(SYSTEM):
-        operation = Operation.objects.create(
-            code="bench", name="Bench", starts_on=date(2026, 1, 1), is_current=True
-        )
+        operation = Operation.objects.create(code="bench", name="Bench", starts_on=date(2026, 1, 1), is_current=True)
         today = operation.today()
         codes = [f"{'XYZQ'[n // 26]}{chr(65 + n % 26)}" for n in range(len(coalition.pledges_of))]
         owner = {
@@ -50,7 +48,9 @@ def a_plan() -> Operation:
             for pledge in pledges
         }
         conditions = [
-            Condition.objects.create(operation=operation, kind="backstop", title=f"Condition {c}", tier=1, probability=q)
+            Condition.objects.create(
+                operation=operation, kind="backstop", title=f"Condition {c}", tier=1, probability=q
+            )
             for c, q in enumerate(coalition.conditions)
         ]
         for number, group in enumerate(coalition.groups):

@@ -108,9 +108,7 @@ def test_a_pledge_confirmed_in_time_is_as_likely_as_its_step(status, certain):
     assert piece.chance == certain
 
 
-@pytest.mark.parametrize(
-    ("unconfirmed", "left"), [(30, 1.0), (31, 2 ** (-1 / 90)), (120, 0.5), (210, 0.25)]
-)
+@pytest.mark.parametrize(("unconfirmed", "left"), [(30, 1.0), (31, 2 ** (-1 / 90)), (120, 0.5), (210, 0.25)])
 def test_certainty_halves_with_every_half_life_overdue(unconfirmed, left):
     [piece] = asked_of(a_pledge(status="committed", last_confirmed_on=TODAY - unconfirmed * DAY))
     assert piece.chance == pytest.approx(0.85 * left)
