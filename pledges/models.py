@@ -382,7 +382,8 @@ class PledgeCondition(models.Model):
 class PledgeStep(models.Model):
     """One step of a pledge: who moved it, from where to where, when and why. Never changed afterwards."""
 
-    pledge = models.ForeignKey(Pledge, models.CASCADE, related_name="steps")
+    # The app role may not delete steps: the database takes them along when an import is undone (migration 0006).
+    pledge = models.ForeignKey(Pledge, models.DO_NOTHING, related_name="steps")
     user = models.ForeignKey(User, models.PROTECT, null=True, related_name="+", help_text="Empty: the system")
     kind = models.CharField(max_length=12, help_text="The step's name in ``pledges.ladder``")
     from_status = models.CharField(max_length=9, choices=Pledge.Status, blank=True)

@@ -26,9 +26,7 @@ def staleness(days_overdue: float, half_life_days: float) -> float:
     return 2.0 ** (-max(0.0, float(days_overdue)) / float(half_life_days))
 
 
-def lines(
-    plans: Sequence[Plan], conditions: Sequence[float], *, budget: float = LINE_BUDGET
-) -> list[LineAnswer]:
+def lines(plans: Sequence[Plan], conditions: Sequence[float], *, budget: float = LINE_BUDGET) -> list[LineAnswer]:
     """Return the answer for each need line, all of them worked out together.
 
     `conditions` are chances: 1 for a condition met or waived, 0 for one that failed. `budget` bounds each
@@ -49,10 +47,11 @@ def capabilities(
     budget: float = LINE_BUDGET,
     pool_budget: float = POOL_BUDGET,
 ) -> list[CapabilityAnswer]:
-    """Return the answer for each capability with its lines, all worked out together. See `lines` for the
-    arguments.
+    """Return the answer for each capability with its lines, all of them worked out together.
 
-    `pool_budget` is the budget of each pooled sum.
+    `pool_budget` is the budget of each pooled sum; for the other arguments and what is raised see `lines`.
+    Raises ValueError, too, when one pledge has different chances or conditions on one day, and when some
+    lines of a capability want any one contribution and others the sum.
     """
     open_conditions = checked(conditions)
     prepared = [group_of(group, open_conditions, budget, pool_budget) for group in groups]
