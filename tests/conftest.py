@@ -55,3 +55,10 @@ def live_product():
     """The real thing with the demo loaded: web, worker, beat and engines of its own, shared by a whole run."""
     with running_product(bed.DATA_DIR / f"product-{bed.NUMBER}", demo=True) as product:
         yield product
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print what tests measured and noted by ``record_property``."""
+    for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
+        for name, value in report.user_properties if report.when == "call" else ():
+            terminalreporter.write_line(f"{name}: {value}")

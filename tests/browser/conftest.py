@@ -60,7 +60,7 @@ def new_page(browser: Browser, live_product):
     A page that the site itself opens beside it is watched too.
 
     At the end of the test every request to a foreign host, every broken content policy and every error in a script
-    that any of these pages saw fails it.
+    that any of these pages saw fails it; ``new_page.faults`` holds them.
     """
     contexts, faults = [], []
     home = urlsplit(live_product.address).netloc
@@ -89,10 +89,31 @@ def new_page(browser: Browser, live_product):
         context.set_default_timeout(10_000)
         return context.new_page()
 
+    open_page.faults = faults
     yield open_page
     for context in contexts:
         context.close()
     assert faults == []
+
+
+@pytest.fixture(scope="session")
+def places(browser, live_product, _cookies_of):
+    """What the addresses of pages are filled with: a pledge, a line and a condition of the demo, by their ids."""
+    context = browser.new_context(base_url=live_product.address, storage_state=_cookies_of("planner-one"))
+    page = context.new_page()
+
+    def first(listing: str, thing: str) -> str:
+        page.goto(listing)
+        address = page.locator(f"tbody a[href^='/{thing}/']").first.get_attribute("href")
+        return address.split("/")[2]
+
+    found = {
+        "pledge": first("/pledges/table/?status=ready&superseded=false", "pledges"),
+        "line": first("/requirements/", "requirements"),
+        "condition": first("/conditions/", "conditions"),
+    }
+    context.close()
+    return found
 
 
 @pytest.fixture

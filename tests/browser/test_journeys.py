@@ -77,11 +77,10 @@ def test_a_saved_pledge_is_on_the_dashboard_in_about_a_second(page_of, record_pr
         amount += 3
         eventually(lambda expected=amount: offered() == expected, within_s=10)
         waits.append(time.monotonic() - saved)
-    p95 = statistics.quantiles(waits, n=20)[-1]
-    record_property("saved_to_dashboard_p95_s", p95)
-    print(
-        f"\npledge saved → dashboard right, 50 times: median {statistics.median(waits):.2f} s, "
-        f"p95 {p95:.2f} s, longest {max(waits):.2f} s"
+    longest, p95 = max(waits), statistics.quantiles(waits, n=20)[-1]
+    record_property(
+        "pledge saved → dashboard right, 50 times",
+        f"median {statistics.median(waits):.2f} s, p95 {p95:.2f} s, longest {longest:.2f} s",
     )
 
 

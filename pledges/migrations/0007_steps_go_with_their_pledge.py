@@ -17,7 +17,7 @@ END $$;
 
 
 class Migration(migrations.Migration):
-    dependencies = [("pledges", "0005_saved_scenario")]
+    dependencies = [("pledges", "0006_how_sure")]
 
     operations = [
         migrations.RunSQL(
