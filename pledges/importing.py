@@ -585,7 +585,7 @@ class PledgeSession(Session):
         if row.outcome == Outcome.STANDING:
             nations.revise(
                 row.values["draft"]["nation"],
-                row.before,
+                stood,
                 by=self.by,
                 based_on=None,
                 why=f"Import {self.batch.pk} undone",
