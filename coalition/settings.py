@@ -219,6 +219,7 @@ STORAGES = {
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2_500_000  # bytes of a form or JSON body
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 2_000
 FILE_UPLOAD_MAX_MEMORY_SIZE = 1_000_000
+IMPORT_PROFILES = ["pledges.importing.PledgeProfile", "pledges.importing.StatementProfile"]
 
 FILTERS_EMPTY_CHOICE_LABEL = "All"
 

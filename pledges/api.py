@@ -18,7 +18,7 @@ from coalition.models import ApiToken, Condition, Nation, Operation, Sector
 from coalition.paging import OnePage
 from coalition.refusals import Conflict
 from coalition.renderers import Export, Table
-from pledges import allocating, declaring, ladder, readiness, requiring
+from pledges import allocating, declaring, ladder, readiness, requiring, what_if
 from pledges.counting import FIRM, LEVELS
 from pledges.filters import LEVEL_CHOICES, PledgeFilter, RequirementFilter
 from pledges.models import Allocation, Capability, Caveat, Pledge, ReadinessLine, Requirement
@@ -520,7 +520,9 @@ class ReadinessQuery(serializers.Serializer):
     """Which answers, and as whom. Days before today are not answered: the past is not counted anew."""
 
     operation = VisibleRelatedField(Operation, "code", required=False, help_text="Code; the current one when missing")
-    on = serializers.DateField(required=False, help_text="The day; the start day when missing, today once that has come")
+    on = serializers.DateField(
+        required=False, help_text="The day; the start day when missing, today once that has come"
+    )
     capability = VisibleRelatedField(Capability, "code", required=False, help_text="Code")
     sector = VisibleRelatedField(Sector, "code", required=False, help_text="Code")
     category = serializers.ChoiceField(choices=Capability.Category.choices, required=False)
@@ -607,13 +609,82 @@ class CapabilityAnswerSerializer(AnswerSerializer):
         return sum(answer.unquantified.values())
 
 
+class WhatIfInput(serializers.Serializer):
+    """What to suppose in place of the plan. What is left out stays as it is."""
+
+    operation = VisibleRelatedField(Operation, "code", required=False, help_text="Code; the current one when missing")
+    on = serializers.DateField(required=False, help_text="The day looked at; the start day when missing")
+    conditions = serializers.DictField(
+        child=serializers.ChoiceField(choices=Condition.State.choices), required=False, help_text="Id to state"
+    )
+    probabilities = serializers.DictField(
+        child=serializers.FloatField(min_value=0, max_value=1), required=False, help_text="Id to chance while open"
+    )
+    nations_out = serializers.ListField(child=serializers.CharField(max_length=2), required=False, help_text="Alpha-2")
+    withdrawn = serializers.ListField(child=serializers.IntegerField(min_value=1), required=False, help_text="Ids")
+    slipped = serializers.DictField(
+        child=serializers.IntegerField(min_value=0, max_value=what_if.LONGEST_SLIP),
+        required=False,
+        help_text="Pledge id to days later",
+    )
+    certainties = serializers.DictField(
+        child=serializers.FloatField(min_value=0, max_value=1), required=False, help_text="Step to certainty"
+    )
+    effects = serializers.BooleanField(default=False, help_text="Rank conditions and nations too")
+
+
+class LineChangeSerializer(serializers.Serializer):
+    """One line on the day: the chance that it is met, as planned and as supposed."""
+
+    requirement = serializers.IntegerField(source="requirement.pk")
+    capability = serializers.CharField(source="requirement.capability.code")
+    sector = serializers.CharField(source="requirement.sector.code", allow_null=True, default=None)
+    before = serializers.FloatField()
+    after = serializers.FloatField()
+    difference = serializers.FloatField()
+
+
+class ConditionEffectSerializer(serializers.Serializer):
+    """Expected lines met if the condition fails, and if it holds."""
+
+    condition = serializers.IntegerField(source="key")
+    failed = serializers.FloatField(source="low")
+    held = serializers.FloatField(source="high")
+    hardest_hit = serializers.IntegerField(source="hardest", allow_null=True, help_text="Requirement line")
+
+
+class NationEffectSerializer(serializers.Serializer):
+    """Expected lines met without the nation, and what would be lost."""
+
+    nation = serializers.CharField(source="key")
+    without = serializers.FloatField(source="low")
+    loss = serializers.FloatField(source="swing")
+    hardest_hit = serializers.IntegerField(source="hardest", allow_null=True, help_text="Requirement line")
+
+
+class ComparisonSerializer(serializers.Serializer):
+    """A scenario beside the plan. Nothing of it is written."""
+
+    on = serializers.DateField(source="scenario.on")
+    address = serializers.CharField(source="scenario.query", help_text="The scenario as a query string of the page")
+    expected_before = serializers.FloatField(help_text="Expected number of lines met, as planned")
+    expected_after = serializers.FloatField(help_text="The same, as supposed")
+    lines = LineChangeSerializer(many=True)
+    conditions = ConditionEffectSerializer(many=True, required=False, help_text="With effects")
+    nations = NationEffectSerializer(many=True, required=False, help_text="With effects")
+
+
 class ReadinessViewSet(ApiViewSet):
     """How ready the coalition is on a day: the stored answers that the dashboards show. Worst first."""
+
+    asks = ("what_if",)
+    inputs = {"what_if": WhatIfInput}
+    write_actions = {"what_if": "see_planning"}
 
     listing = ("list", "capabilities")
     queries = {"list": ReadinessQuery, "capabilities": ReadinessQuery}
     serializer_class = LineAnswerSerializer
-    outputs = {"capabilities": CapabilityAnswerSerializer}
+    outputs = {"capabilities": CapabilityAnswerSerializer, "what_if": ComparisonSerializer}
     pagination_class = OnePage
     filter_backends = ()
     queryset = ReadinessLine.objects.none()
@@ -636,12 +707,30 @@ class ReadinessViewSet(ApiViewSet):
 
         return self.answered(asked, rows, CapabilityAnswerSerializer)
 
+    @action(detail=False, methods=["post"], url_path="what-if")
+    def what_if(self, request, *args, **kwargs):
+        """Suppose something else and see what it does to each line. For the planning tier; nothing is written."""
+        given = dict(self.input())
+        operation = given.pop("operation", None) or self.current_operation()
+        effects = given.pop("effects")
+        scenario = what_if.of(operation, given, user=request.user)
+        data = ComparisonSerializer(what_if.compare(scenario)).data
+        if effects:
+            data["conditions"] = ConditionEffectSerializer(what_if.conditions_by_effect(scenario), many=True).data
+            data["nations"] = NationEffectSerializer(what_if.nations_by_loss(scenario), many=True).data
+        return Response(data)
+
+    def current_operation(self) -> Operation:
+        """Return the current operation. Raises a 400 when there is none."""
+        operation = Operation.objects.filter(is_current=True).first()
+        if operation is None:
+            raise ValidationError({"operation": ["Say which operation: none is the current one."]})
+        return operation
+
     def asked(self) -> dict:
         """Return the checked query, with what is missing filled in."""
         asked, own = dict(self.query()), actor_of(self.request.user).tier
-        operation = asked.setdefault("operation", Operation.objects.filter(is_current=True).first())
-        if operation is None:
-            raise ValidationError({"operation": ["Say which operation: none is the current one."]})
+        operation = asked["operation"] = asked.get("operation") or self.current_operation()
         if asked.setdefault("tier", own) > own:
             raise PermissionDenied("You may not see that tier.")
         asked.setdefault("on", max(operation.starts_on, operation.today()))

@@ -78,11 +78,14 @@ def question(
     """Return what to ask about these capabilities, over all rows of the planning tier. Six queries.
 
     Unquantified, blocked and superseded pledges and those off the ladder bring nothing. Lines that are over are left
-    out. A capability without lines has its pool alone.
+    out. A capability without lines is left out.
     """
     supposed = supposed or Supposition()
     ids = list(capability_ids)
-    horizon = (last_day(operation, today) - today).days
+    lines = _lines(operation, ids, today)
+    # What is open-ended stands as long as anything is needed.
+    horizon = max([last_day(operation, today), *(line.needed_until for line in lines if line.needed_until)])
+    horizon = (horizon - today).days
     conditions = _conditions(operation, supposed)
     place = {pk: i for i, pk in enumerate(conditions)}
     pieces, weights, nations, of_capability = {}, {}, {}, {}
@@ -99,7 +102,7 @@ def question(
     any_one = dict(Capability.objects.filter(pk__in=ids).values_list("pk", "aggregation"))
     plans: dict[int, list[certainty.Plan]] = {}
     line_ids: dict[int, list[int]] = {}
-    for line in _lines(operation, ids, today):
+    for line in lines:
         first = max((line.needed_from - today).days, 0)
         last = horizon if line.needed_until is None else (line.needed_until - today).days
         plans.setdefault(line.capability_id, []).append(

@@ -47,7 +47,12 @@ readiness_urls = [
     path("", readiness.matrix, name="matrix"),
     path("nations/", readiness.nations, name="nations"),
     path("age/", readiness.age, name="age"),
+    path("gaps/", readiness.gap_paper, name="gaps"),
+    path("cliffs/", readiness.cliff_list, name="cliffs"),
+    path("cliffs/calendar.ics", readiness.cliff_calendar, name="cliff_calendar"),
+    path("method/", readiness.method, name="method"),
     path("<slug:code>/", readiness.capability, name="capability"),
+    path("<slug:code>/data.csv", readiness.capability_data, name="capability_data"),
 ]
 what_if_urls = [
     path("", what_if.page, name="page"),

@@ -161,9 +161,7 @@ def _counted(plan: Plan) -> tuple[Fraction | int, list[Fraction | int]]:
 
 def group_of(group: Capability, conditions: Conditions, budget: float, pool_budget: float) -> Group:
     if len({plan.any_one for plan in group.lines}) > 1:
-        raise ValueError(
-            "the lines of one capability are either all met by any one contribution or all by the sum"
-        )
+        raise ValueError("the lines of one capability are either all met by any one contribution or all by the sum")
     courses = [course_of(plan, conditions, budget) for plan in group.lines]
     pool = _pool_of(group, conditions, pool_budget)
     chances = list(conditions.chances)
@@ -260,10 +258,7 @@ def _tie_split_pledges(courses: list[Course], chances: list[float]) -> None:
             pieces = [courses[line].pieces[place] for line, place in together]
             if len(together) < 2:
                 continue
-            if (
-                len({piece.gate for piece in pieces}) > 1
-                or np.ptp([piece.chance for piece in pieces]) > SAME_CHANCE
-            ):
+            if len({piece.gate for piece in pieces}) > 1 or np.ptp([piece.chance for piece in pieces]) > SAME_CHANCE:
                 raise ValueError(f"pledge {pledge} has different chances or conditions on one day")
             if pieces[0].chance < 1:
                 event = 1 << len(chances)

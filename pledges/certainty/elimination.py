@@ -174,9 +174,7 @@ def _folded(problem: GatedSum) -> tuple[list[float], list[int]]:
     return chances, gates
 
 
-def _costed(
-    problem: GatedSum, chances: list[float], gates: list[int], blocks: list, frontier: int
-) -> Schedule:
+def _costed(problem: GatedSum, chances: list[float], gates: list[int], blocks: list, frontier: int) -> Schedule:
     """Walk through the blocks as `_worked` will, but only add up what it will touch."""
     cuts: set[int] = {0, problem.stretches}
     reach = np.zeros(problem.stretches, dtype=np.float64)
@@ -215,10 +213,7 @@ def _worked(problem: GatedSum, plan: Schedule, block: Block, before: _State, uni
     members.
     """
     weights = {i: in_units(problem.weights[i], unit) for i in block.members}
-    rows = {
-        i: (bisect_left(block.cuts, problem.begins[i]), bisect_left(block.cuts, problem.ends[i]))
-        for i in weights
-    }
+    rows = {i: (bisect_left(block.cuts, problem.begins[i]), bisect_left(block.cuts, problem.ends[i])) for i in weights}
     # Which of the old stretches each of the new, finer ones was part of.
     origin = np.searchsorted(before.cuts, block.cuts[:-1], side="right") - 1
     reach = before.reach[origin]

@@ -175,9 +175,7 @@ def _simulate_joint(group: Group, where: list[int], joint: Joint) -> None:
             begin = bisect_left(where, bisect_left(group.firsts, piece.first))
             end = bisect_left(where, bisect_right(group.lasts, piece.last))
             if begin < end:
-                entries.append(
-                    sampling.Entry(line, piece.pledge, piece.weight, piece.chance, piece.gate, begin, end)
-                )
+                entries.append(sampling.Entry(line, piece.pledge, piece.weight, piece.chance, piece.gate, begin, end))
     count = len(group.courses)
     draws = sampling.affordable_draws(len(entries), len(where), count, PATIENCE * group.budget)
     conditions = group.courses[0].conditions

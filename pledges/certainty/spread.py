@@ -90,14 +90,10 @@ def solved(courses: Sequence[Course]) -> Columns:
     bases: list[int] = []
     for course in courses:
         stretches = _stretches(course)
-        short = [
-            t for t, stretch in enumerate(stretches) if stretch.can_be_listed and stretch.cells <= SHORT_CELLS
-        ]
+        short = [t for t, stretch in enumerate(stretches) if stretch.can_be_listed and stretch.cells <= SHORT_CELLS]
         if len(short) < len(stretches):
             known = set(short)
-            short += _solve_long(
-                course, stretches, [t for t in range(len(stretches)) if t not in known], columns
-            )
+            short += _solve_long(course, stretches, [t for t in range(len(stretches)) if t not in known], columns)
         for t in short:
             batch.append(_short(course, stretches[t]))
             slots.append(course.slot + t)
@@ -173,9 +169,7 @@ def _read_subsets(columns: Columns, slots: list[int], base: np.ndarray, found: e
         # The smallest total is reached for certain, whatever the additions were rounded to.
         first = np.where(reached.any(axis=1), np.argmax(reached, axis=1), totals.shape[1] - 1)
         columns.percentiles[slots, place] = base + totals[rows, first]
-    columns.minimum[slots] = base + (found.chances * np.minimum(found.totals, found.needs[:, None])).sum(
-        axis=1
-    )
+    columns.minimum[slots] = base + (found.chances * np.minimum(found.totals, found.needs[:, None])).sum(axis=1)
     columns.add_tables(slots, found.given)
 
 
@@ -261,9 +255,7 @@ def _best(ways: list[_Way], budget: float) -> _Way:
     return min(fine, key=lambda way: way.steps) if fine else min(affordable, key=lambda way: way.error)
 
 
-def _bins(
-    problem: elimination.GatedSum, order: elimination.Schedule, unit: int, patience: float
-) -> list[_Way]:
+def _bins(problem: elimination.GatedSum, order: elimination.Schedule, unit: int, patience: float) -> list[_Way]:
     """Return the ways worth a look: the widest bins that promise `FINE_ERROR`, and the narrowest affordable
     ones.
     """

@@ -139,12 +139,12 @@ def ids_in(client: Client, name: str) -> list[str]:
 
 
 def operations() -> dict[tuple[str, str], tuple[str, str]]:
-    """Return every write of the router: (resource, action) → (method, address with {pk})."""
+    """Return every write of the router: (resource, action) → (method, address with {pk}). POSTs that ask are none."""
     found = {}
     for name, viewset, _ in router.registry:
         for route in router.get_routes(viewset):
             for method, action in route.mapping.items():
-                if method != "get" and hasattr(viewset, action):
+                if method != "get" and hasattr(viewset, action) and action not in getattr(viewset, "asks", ()):
                     tail = (
                         route.url.removeprefix("^{prefix}").replace("{lookup}", "{pk}").replace("{trailing_slash}$", "")
                     )
@@ -155,6 +155,8 @@ def operations() -> dict[tuple[str, str], tuple[str, str]]:
 def test_every_resource_and_every_write_is_in_the_tables():
     assert {name for name, _, _ in router.registry} == set(TABLE) | ANSWERS
     assert set(operations()) == set(WRITES)
+    asking = {(name, action) for name, viewset, _ in router.registry for action in getattr(viewset, "asks", ())}
+    assert asking == {("readiness", "what_if")}  # who may ask is tested in tests/pledges/test_what_if.py
 
 
 @pytest.mark.parametrize("who", READERS)

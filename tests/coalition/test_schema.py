@@ -11,6 +11,7 @@ from drf_spectacular.drainage import GENERATOR_STATS
 
 from coalition.api_urls import router
 
+ASKS = {"post /api/v1/readiness/what-if/"}  # a question too long for an address; it writes nothing
 COMMITTED = Path(settings.BASE_DIR) / "docs/openapi.yaml"
 RENEW = "Renew it: python manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml"
 
@@ -58,7 +59,7 @@ def test_every_change_asks_for_a_version_and_every_create_may_carry_a_key(descri
             for each in operation.get("parameters", [])
             if each["in"] == "header"
         }
-        if name.startswith("get"):
+        if name.startswith("get") or name in ASKS:
             assert not headers, name
         elif name.startswith("post") and "{" not in name:
             assert headers == {"Idempotency-Key": False}, name

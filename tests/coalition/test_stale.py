@@ -5,7 +5,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from django.db import connection, connections
+from django.db import IntegrityError, OperationalError, connection, connections
 
 from coalition import broker, stale
 from coalition.access import SYSTEM, acting_as
@@ -73,10 +73,11 @@ def test_kinds_do_not_take_each_others_marks():
 
 
 @pytest.mark.django_db
-def test_a_key_that_cannot_be_computed_does_not_hold_up_the_others():
+@pytest.mark.parametrize("error", [ZeroDivisionError, IntegrityError])
+def test_a_key_that_cannot_be_computed_does_not_hold_up_the_others(error):
     def recompute(keys):
         if "bad" in keys:
-            raise ZeroDivisionError
+            raise error
         computed.extend(keys)
 
     computed = []
@@ -91,6 +92,18 @@ def test_what_is_asked_again_and_again_is_marked_once():
     assert (stale.mark_unmarked(KIND, ["a", "b"]), stale.mark_unmarked(KIND, ["a", "b", "c"])) == (2, 1)
     assert stale.waiting(KIND, prefix="a").keys == 1
     assert stale.waiting("nothing") == stale.Waiting(keys=0, since=None)
+
+
+@pytest.mark.django_db
+def test_what_fails_once_is_tried_again():
+    def recompute(keys):
+        tries.append(keys)
+        if len(tries) == 1:
+            raise OperationalError("deadlock detected")
+
+    tries = []
+    stale.mark(KIND, ["a", "b"])
+    assert (stale.drain(KIND, recompute), tries) == (2, [["a", "b"]] * 2)
 
 
 # --- nudging -------------------------------------------------------------------------------------
