@@ -318,7 +318,7 @@ def test_when_the_date_turns_a_pledge_nobody_confirms_is_worth_less():
         assert not readiness.as_of(operation).is_amber
 
 
-# --- what cannot be answered ------------------------------------------------------------------------------------------------
+# --- what cannot be answered ----------------------------------------------------------------------------
 
 
 def test_a_line_that_cannot_be_answered_says_why_and_holds_up_nobody(monkeypatch):
@@ -352,7 +352,7 @@ def test_a_line_that_cannot_be_answered_says_why_and_holds_up_nobody(monkeypatch
     assert readiness.capability_detail(the_operation(), bad.capability, on=today(), tier=Tier.PLANNING)
 
 
-# --- over time ------------------------------------------------------------------------------------------------------------------
+# --- over time ----------------------------------------------------------------------------------------------
 
 
 def detail():
