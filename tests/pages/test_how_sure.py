@@ -33,7 +33,9 @@ PAGES = [
     "/api/v1/requirements/",
     "/api/v1/pledges/",
 ]
-OF_CHANCES = re.compile(r"P\(met\)|p_met|p_all|All met|lines met 5|57\.6|0\.576|gap of (allocation|generation)|x10|9 in 10|pooled|how\?")
+OF_CHANCES = re.compile(
+    r"P\(met\)|p_met|p_all|All met|lines met 5|57\.6|0\.576|gap of (allocation|generation)|x10|9 in 10|pooled|how\?"
+)
 
 
 @pytest.fixture
