@@ -34,7 +34,7 @@ from pledges.models import Allocation, Capability, Pledge, ReadinessLine, Requir
 from pledges.sure import CapabilitySure, LineSure
 
 KIND = "readiness"
-CHUNK_KEYS = 40
+CHUNK_KEYS = 15  # two workers share a full recompute evenly
 
 
 class DayIsPast(ValueError):
@@ -95,15 +95,19 @@ def recompute(keys: Iterable[str]) -> int:
         of_keys |= Q(operation=operation_id, capability__in=capability_ids)
         if operation := operations.get(operation_id):
             rows += _answers(operation, capability_ids)
-    stored = ReadinessLine.objects.bulk_create(
+    stored = _store(rows)
+    ReadinessLine.objects.filter(of_keys).exclude(pk__in=[row.pk for row in stored]).delete()
+    return len(rows)
+
+
+def _store(rows: list[ReadinessLine]) -> list[ReadinessLine]:
+    return ReadinessLine.objects.bulk_create(
         rows,
         update_conflicts=True,
         unique_fields=["operation", "capability", "requirement", "tier"],
         update_fields=["starts", "ends_on", "answers", "nations", "sure_starts", "sure", "computed_at", "computed_for"],
         batch_size=500,
     )
-    ReadinessLine.objects.filter(of_keys).exclude(pk__in=[row.pk for row in stored]).delete()
-    return len(rows)
 
 
 def _keys_of(operation: Operation) -> set[str]:
@@ -192,16 +196,11 @@ def load(operation: Operation, capability_ids: Iterable[int], *, today: date) ->
     ):
         lines[capability_id].append(counting.LineRow(*row))
     allocations: dict[int, list] = {pk: [] for pk in ids}
-    for capability_id, *row in (
-        Allocation.objects.filter(
-            requirement__operation=operation,
-            requirement__capability__in=ids,
-            pledge__operation=F("requirement__operation"),
-            pledge__capability=F("requirement__capability"),
-        )
-        .order_by("pk")
-        .values_list("requirement__capability_id", "pledge_id", "requirement_id", "quantity")
-    ):
+    # Not joined with the pledges: what to answer for is told by the lines, and ``seen_at`` asks for both ends.
+    line_ids = {line.id: capability_id for capability_id, found in lines.items() for line in found}
+    of_lines = Allocation.objects.filter(requirement__in=line_ids).order_by("pk")
+    for row in of_lines.values_list("pledge_id", "requirement_id", "quantity"):
+        capability_id = line_ids[row[1]]
         allocations[capability_id].append(counting.AllocationRow(*row))
     return {
         pk: counting.Plan(
