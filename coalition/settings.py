@@ -221,6 +221,8 @@ DATA_UPLOAD_MAX_NUMBER_FIELDS = 2_000
 FILE_UPLOAD_MAX_MEMORY_SIZE = 1_000_000
 IMPORT_PROFILES = ["pledges.importing.PledgeProfile", "pledges.importing.StatementProfile"]
 
+FILTERS_EMPTY_CHOICE_LABEL = "All"
+
 # --- API ----------------------------------------------------------------------------------
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [  # the first one's challenge makes a stranger's answer a 401

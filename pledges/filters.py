@@ -5,6 +5,7 @@ A number on a dashboard links to these filters, so they must select exactly the 
 """
 
 import django_filters
+from django import forms
 from django.db.models import Q, QuerySet
 
 from coalition.access import Tier
@@ -14,6 +15,21 @@ from pledges.models import Capability, Pledge, Requirement
 
 TIERS = [(tier.label, tier.label.capitalize()) for tier in Tier]
 LEVEL_CHOICES = [(level, level.replace("_", " ").capitalize()) for level in (*LEVELS, BLOCKED)]
+
+
+class EitherSelect(forms.NullBooleanSelect):
+    """Yes, no, or either."""
+
+    def __init__(self, attrs=None):
+        super().__init__(attrs)
+        self.choices = [("unknown", "Either"), *self.choices[1:]]
+
+
+class YesNoFilter(django_filters.BooleanFilter):
+    """A filter for what holds, or does not, or either."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, widget=EitherSelect, **kwargs)
 
 
 def tier_named(name: str) -> Tier:
@@ -44,11 +60,11 @@ class PledgeFilter(django_filters.FilterSet):
         method="allocated_to", queryset=Requirement.objects.all(), label="Allocated to"
     )
     tier = django_filters.ChoiceFilter(method="of_tier", choices=TIERS, label="Release tier")
-    overdue = django_filters.BooleanFilter(method="overdue_for_confirmation", label="Overdue for confirmation")
-    unquantified = django_filters.BooleanFilter(field_name="quantity", lookup_expr="isnull", label="Unquantified")
-    illustrative = django_filters.BooleanFilter(label="Illustrative")
-    on_ladder = django_filters.BooleanFilter(method="still_on_ladder", label="On the ladder")
-    superseded = django_filters.BooleanFilter(method="replaced", label="Superseded")
+    overdue = YesNoFilter(method="overdue_for_confirmation", label="Overdue for confirmation")
+    unquantified = YesNoFilter(field_name="quantity", lookup_expr="isnull", label="Unquantified")
+    illustrative = YesNoFilter(label="Illustrative")
+    on_ladder = YesNoFilter(method="still_on_ladder", label="On the ladder")
+    superseded = YesNoFilter(method="replaced", label="Superseded")
     updated_since = django_filters.IsoDateTimeFilter(field_name="changed_at", lookup_expr="gte", label="Changed since")
 
     class Meta:
@@ -103,7 +119,8 @@ class PledgeFilter(django_filters.FilterSet):
         return rows.filter(allocations__requirement=requirement)
 
     def overdue_for_confirmation(self, rows: QuerySet, name: str, wanted: bool) -> QuerySet:
-        return rows.overdue_for_confirmation() if wanted else rows
+        overdue = rows.overdue_for_confirmation()
+        return overdue if wanted else rows.exclude(pk__in=overdue.values("pk"))
 
 
 class RequirementFilter(django_filters.FilterSet):

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from django.core.exceptions import ValidationError
@@ -108,12 +108,15 @@ class PledgeProfile(Profile):
     action = "import_pledges"
     dataset = "nations"
     noun = "pledges"
-    fields = (
+    fields: ClassVar[tuple[Field, ...]] = (
         *FIELDS[:7],
         Field("planned", "Planning quantity", "decimal", low=0, high=LARGEST, synonyms=("planning figure",)),
         *FIELDS[7:],
     )
-    says = (("offered", "Offered: the nation says so"), ("signalled", "Signalled: said in public"))
+    says: tuple[tuple[str, str], ...] = (
+        ("offered", "Offered: the nation says so"),
+        ("signalled", "Signalled: said in public"),
+    )
 
     def worded(self, batch: ImportBatch, *, by) -> list[Worded]:
         capabilities = [
@@ -175,8 +178,9 @@ class PledgeSession(Session):
     entry_tier = Tier.COALITION
 
     def __init__(self, batch: ImportBatch, *, by):
-        self.batch, self.by = batch, by
-        self.operation = batch.operation
+        if batch.operation is None:
+            raise Refused("Pledges belong to an operation; this import has none.")
+        self.batch, self.by, self.operation = batch, by, batch.operation
         self.translated = batch.mapping.get("words", {}).get("conditions", {})
         self.column = {to: column for column, to in batch.mapping.get("columns", {}).items()}
         self.nations = {nation.pk: nation for nation in Nation.objects.visible_to(by)}
@@ -577,10 +581,11 @@ class PledgeSession(Session):
         pledges.delete()
 
     def put_back(self, row: ImportRow) -> None:
+        stood: dict[str, Any] = row.before or {}
         if row.outcome == Outcome.STANDING:
             nations.revise(
                 row.values["draft"]["nation"],
-                row.before,
+                stood,
                 by=self.by,
                 based_on=None,
                 why=f"Import {self.batch.pk} undone",
@@ -594,8 +599,8 @@ class PledgeSession(Session):
             because(f"Import {self.batch.pk} undone")
             pledge.delete()
             return
-        before = {name: value for name, value in row.before.items() if name != "batch"}
-        batch = ImportBatch.objects.filter(pk=row.before["batch"]).first() if row.before["batch"] else None
+        before = {name: value for name, value in stood.items() if name != "batch"}
+        batch = ImportBatch.objects.filter(pk=stood["batch"]).first() if stood["batch"] else None
         declaring.revise(pledge.pk, _from_json(before) | {"batch": batch}, by=self.by, based_on=None)
 
 

@@ -382,7 +382,7 @@ class PledgeCondition(models.Model):
 class PledgeStep(models.Model):
     """One step of a pledge: who moved it, from where to where, when and why. Never changed afterwards."""
 
-    # The app role may not delete steps: the database takes them along when an import is undone (migration 0006).
+    # The app role may not delete steps: the database takes them along when an import is undone (migration 0007).
     pledge = models.ForeignKey(Pledge, models.DO_NOTHING, related_name="steps")
     user = models.ForeignKey(User, models.PROTECT, null=True, related_name="+", help_text="Empty: the system")
     kind = models.CharField(max_length=12, help_text="The step's name in ``pledges.ladder``")

@@ -39,7 +39,6 @@ AT_ONCE = 500  # rows written or read at a time
 MOST_REFUSALS = 50  # a commit that fails lists so many rows
 MOST_WORDS, LONGEST_WORD = 60, 120  # of a column whose words may be translated
 WRITING = (Outcome.NEW, Outcome.CHANGED, Outcome.STANDING)
-UNDER_WAY = {State.READING: "import.read", State.TRYING: "import.try", State.COMMITTING: "import.commit"}
 UNDOING = "undoing"  # a committed batch whose undo is under way has no state of its own
 CANNOT = (Refused, ValidationError, PermissionDenied, Http404)
 
@@ -86,23 +85,17 @@ def phase(batch: ImportBatch) -> str:
     A job that failed, was cancelled or was given up cannot write that on the batch; it is told from both rows.
     """
     job = batch.job
-    over = job is None or job.is_over
-    if batch.state == State.READING and over:
+    if job is not None and not job.is_over:
+        return UNDOING if batch.state == State.COMMITTED and job.kind == "import.undo" else batch.state
+    if batch.state == State.READING:
         return State.CANCELLED if job and job.state == Job.State.CANCELLED else State.UNREADABLE
-    if batch.state == State.TRYING and over:
-        return State.READ
-    if batch.state == State.COMMITTING and over:
-        return State.TRIED
-    if batch.state == State.COMMITTED and not over and job.kind == "import.undo":
-        return UNDOING
-    return batch.state
+    return {State.TRYING: State.READ, State.COMMITTING: State.TRIED}.get(State(batch.state), batch.state)
 
 
 def trouble(batch: ImportBatch) -> str:
     """Return why the last step did not come to its end, as sentences, or nothing."""
     job = batch.job
-    failed = job is not None and job.state in (Job.State.FAILED, Job.State.CANCELLED)
-    if failed and (job.kind in UNDER_WAY.values() or job.kind == "import.undo"):
+    if job is not None and job.state in (Job.State.FAILED, Job.State.CANCELLED):
         return batch.error or job.error
     return batch.error
 

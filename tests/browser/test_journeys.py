@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 from tests.browser.person import PASSWORD, cell, fill_pledge, log_in, log_pledge, number_in
 from tests.product import eventually
 
-START_DAY = "/readiness/?on=start"
+START_DAY = "/readiness/"
 
 
 def until_shown(page, capability: str, column: str, amount: int) -> None:

@@ -11,8 +11,8 @@ from tests.bed import ROOT
 
 PAGES = {
     "overview": ("planner-one", "/"),
-    "readiness": ("planner-one", "/readiness/?on=start&tier=coalition"),
-    "capability": ("planner-one", "/readiness/light-infantry/?on=start"),
+    "readiness": ("planner-one", "/readiness/?tier=coalition"),
+    "capability": ("planner-one", "/readiness/light-infantry/"),
     "board": ("planner-one", "/pledges/"),
     "pledge": ("planner-one", "/pledges/{pledge}/"),
     "new-pledge": ("officer-fr", "/pledges/new/"),

@@ -115,7 +115,7 @@ def test_while_a_job_works_the_page_asks_again_and_is_loaded_anew_when_it_is_ove
     address = f"/imports/{the_batch().pk}/"
     page = client.get(address).content.decode()
     assert "hx-get" in page
-    assert 'http-equiv="refresh"' in page
+    assert "Look again</a></p></noscript>" in page
     assert "The file is being read" in client.get(address, headers={"HX-Request": "true"}).content.decode()
     worked()
     assert client.get(address, headers={"HX-Request": "true"})["HX-Refresh"] == "true"
