@@ -371,7 +371,7 @@ def confirm(request: HttpRequest) -> HttpResponse:
     if not wanted:
         messages.warning(request, "Tick the pledges that are still true first.")
     back = request.POST.get("next", "")
-    return redirect(back if back.startswith("/pledges/") else "pledges:table")
+    return redirect(back if back == reverse("overview") or back.startswith("/pledges/") else "pledges:table")
 
 
 @require_http_methods(["GET", "POST"])

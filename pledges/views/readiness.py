@@ -164,7 +164,7 @@ def capability(request: HttpRequest, code: str) -> HttpResponse:
         "found": found,
         "linked": linked(found.now, question) if found else None,
         "chart": chart,
-        "hover": _hover(chart, stretches) if chart else None,
+        "hover": _hover(chart, stretches, question.day) if chart else None,
         "adds_up": adds_up,
         "stretches": stretches,
         "held": readiness.held(found.stretches) if found else None,
@@ -184,7 +184,7 @@ def capability(request: HttpRequest, code: str) -> HttpResponse:
     return render(request, "readiness/capability.html", context)
 
 
-def _hover(chart: Chart, stretches: list[readiness.Stretch]) -> dict:
+def _hover(chart: Chart, stretches: list[readiness.Stretch], day: date) -> dict:
     """Return what ``chart.js`` needs to tell what stands on the day under the pointer. Days are ISO."""
     return {
         "left": chart.left,
@@ -192,6 +192,7 @@ def _hover(chart: Chart, stretches: list[readiness.Stretch]) -> dict:
         "base": chart.base,
         "first": chart.first.isoformat(),
         "last": chart.last.isoformat(),
+        "day": day.isoformat(),
         "stretches": [
             {"first": stretch.first.isoformat(), "last": stretch.last.isoformat(), "text": _in_words(stretch.answer)}
             for stretch in stretches
