@@ -1,7 +1,7 @@
 """What each pledge would bring to which need, on which days and how likely: the plan's rows as questions to ``certainty``.
 
 The numbers are for the planning tier alone: with a step's certainty they would give a condition's chance away.
-Source of the rules: METHOD, "First day a pledge can stand" and "Staleness".
+Source of the rules: docs/method.md, "First day a pledge can stand" and "Staleness".
 """
 
 from collections.abc import Iterable, Mapping
