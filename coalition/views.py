@@ -58,7 +58,7 @@ def _to_do(request: HttpRequest, operation: Operation) -> dict:
     """What waits for this person: an officer's unconfirmed pledges, a planner's commitments to verify."""
     seen = Pledge.objects.visible_to(request.user).filter(operation=operation)
     actor = actor_of(request.user)
-    overdue = seen.overdue_for_confirmation()
+    overdue = seen.overdue_for_confirmation(request.user)
     if actor.nation:
         overdue = overdue.filter(nation=actor.nation)
     to_verify = seen.filter(status=Pledge.Status.COMMITTED, superseded_by=None)

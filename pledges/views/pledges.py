@@ -40,7 +40,8 @@ def pledges_of(request: HttpRequest) -> QuerySet:
     """Return the pledges of the page's operation that the viewer may see, with their level and days."""
     operation = operation_of(request)
     rows = Pledge.objects.visible_to(request.user).filter(operation=operation)
-    return rows.with_standing(operation.today()).select_related("nation", "capability")
+    rows = rows.with_standing(operation.today()).with_superseded(request.user)
+    return rows.select_related("nation", "capability")
 
 
 def _filtered(request: HttpRequest) -> tuple[PledgeFilter, QuerySet]:

@@ -130,7 +130,7 @@ def own_stricter(request: HttpRequest, operation: Operation, tier: int) -> int:
     if not nation:
         return 0
     rows = Pledge.objects.visible_to(request.user).filter(operation=operation, nation=nation, tier__gt=tier)
-    return rows.filter(status__in=Pledge.ON_LADDER, superseded_by=None).count()
+    return rows.current_for(request.user).filter(status__in=Pledge.ON_LADDER).count()
 
 
 def _asked_of(request: HttpRequest, code: str) -> tuple[Question, Capability, readiness.CapabilityDetail | None]:
@@ -153,7 +153,7 @@ def capability(request: HttpRequest, code: str) -> HttpResponse:
     adds_up = thing.aggregation == Capability.Aggregation.SUM
     chart = stacked_levels(stretches, today=question.today, day=question.day, adds_up=adds_up)
     pledges = Pledge.objects.visible_to(request.user).filter(operation=operation, capability=thing)
-    pledges = pledges.with_standing(operation.today()).counted_at(question.tier)
+    pledges = pledges.with_standing(operation.today()).with_superseded(request.user).counted_at(question.tier)
     lines = Requirement.objects.visible_to(request.user).filter(operation=operation, capability=thing)
     answers = readiness.requirement_lines(
         operation, on=question.day, tier=question.tier, threshold=question.threshold, capability=thing
