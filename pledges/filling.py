@@ -15,7 +15,7 @@ from itertools import groupby
 import highspy
 import numpy as np
 
-from pledges.counting import BLOCKED, ZERO, AllocationRow, LineRow, PledgeRow, Plan, at_or_above
+from pledges.counting import BLOCKED, ZERO, AllocationRow, LineRow, Plan, PledgeRow, at_or_above
 
 MOST_PAIRS = 20_000  # pairs of pledge and line in one program; beyond it each line keeps those that fit it best
 MOST_PAIRS_WITH_CHARGE = 200  # up to here the number of allocations is made small too, not only what they take
@@ -324,9 +324,7 @@ class _Program:
             left = pledge.quantity - sum((quantity for line, quantity in taken if _holds(line, day)), ZERO)
             if len(there) > 1 and (there, left) not in said:
                 said.add((there, left))
-                weights = [
-                    self._unit(self.pairs[place].line.quantity) if self.any_alone else 1.0 for place in there
-                ]
+                weights = [self._unit(self.pairs[place].line.quantity) if self.any_alone else 1.0 for place in there]
                 self.rows.append((-math.inf, self._unit(max(left, ZERO)), list(there), weights))
 
     def _column(self, upper: float) -> int:
@@ -353,9 +351,7 @@ class _Program:
             return np.rint(whole), True
         return (np.rint(values), True) if is_answer else (relaxed, False)
 
-    def _solve(
-        self, solver: highspy.Highs, deadline: float, *, is_integer: bool
-    ) -> tuple[np.ndarray, bool]:
+    def _solve(self, solver: highspy.Highs, deadline: float, *, is_integer: bool) -> tuple[np.ndarray, bool]:
         best = np.zeros(len(self.pairs))
         order = sorted(self.counted, key=lambda line_id: (self.lines[line_id].priority, self.lines[line_id].first))
         for _, group in groupby(order, key=lambda line_id: (self.lines[line_id].priority, self.lines[line_id].first)):
@@ -376,9 +372,7 @@ class _Program:
                 _add_row(solver, reached - slack, highspy.kHighsInf, terms)
         return self._tidied(solver, best, deadline, is_integer=is_integer), True
 
-    def _tidied(
-        self, solver: highspy.Highs, best: np.ndarray, deadline: float, *, is_integer: bool
-    ) -> np.ndarray:
+    def _tidied(self, solver: highspy.Highs, best: np.ndarray, deadline: float, *, is_integer: bool) -> np.ndarray:
         """Return, of all equally good fillings, one in few and cheap pieces that takes no more than it needs."""
         deadline = min(deadline, time.monotonic() + TIDYING_S)
         pieces = range(len(self.pairs))

@@ -2,7 +2,7 @@
 
 from django.urls import include, path
 
-from pledges.views import capabilities, conditions, nations, plan, pledges, readiness, what_if
+from pledges.views import capabilities, conditions, nations, plan, pledges, readiness, suggesting, what_if
 
 pledge_urls = [
     path("", pledges.board, name="board"),
@@ -47,6 +47,7 @@ readiness_urls = [
     path("", readiness.matrix, name="matrix"),
     path("nations/", readiness.nations, name="nations"),
     path("age/", readiness.age, name="age"),
+    path("suggest/", suggesting.page, name="suggest"),
     path("what-if/", what_if.page, name="what_if"),
     path("what-if/effects/", what_if.effects, name="effects"),
     path("what-if/compare/", what_if.side_by_side, name="side_by_side"),
