@@ -8,8 +8,8 @@ people, never by the machine.
 import hashlib
 import time
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -97,6 +97,10 @@ class CapabilityProposal:
     after: Covered
     is_best: bool
 
+    @property
+    def proposes(self) -> bool:
+        return any(line.answers for line in self.lines)
+
 
 @dataclass(frozen=True)
 class Proposal:
@@ -117,6 +121,18 @@ class Proposal:
     def answers(self) -> list[Answer]:
         """Everything proposed."""
         return [answer for line in self.lines for answer in line.answers]
+
+    @property
+    def proposing(self) -> list[CapabilityProposal]:
+        """The capabilities with something to accept, the most pressing first."""
+        some = [capability for capability in self.capabilities if capability.proposes]
+        return sorted(some, key=lambda some: min(line.line.priority for line in some.lines if line.answers))
+
+    @property
+    def at_a_loss(self) -> list[LineProposal]:
+        """The lines of the other capabilities: they lack something and nothing can be proposed; most pressing first."""
+        lines = [line for some in self.capabilities if not some.proposes for line in some.lines]
+        return sorted(lines, key=lambda line: (line.line.priority, line.line.needed_from, line.line.pk))
 
     @property
     def still_open(self) -> list[LineProposal]:
@@ -326,7 +342,7 @@ class _Report:
         return Covered(covered, needed)
 
     def of_line(self, line: LineRow) -> LineProposal:
-        gaps = tuple(gap for gap in self.gaps(line, self.after) if gap.lacking)
+        gaps = tuple(_joined(self.gaps(line, self.after)))
         given = [pair for pair in self.quantities if pair[1] == line.id]
         answers = [self._answer(self.pledges[pledge_id], line) for pledge_id, _ in given]
         answers.sort(key=lambda answer: (self.pledges[answer.pledge.pk].first, -answer.quantity, answer.pledge.pk))
@@ -456,6 +472,17 @@ class _Report:
                 filling.free_of(pledge, line, self.taken_after.get(pledge_id, ())),
                 tuple(caveat.text for caveat in self.known.caveats[pledge_id] if caveat.kind == Caveat.Kind.GEOGRAPHIC),
             )
+
+
+def _joined(gaps: Iterable[filling.Gap]) -> list[filling.Gap]:
+    """Return the gaps that lack something, neighbours that lack the same as one."""
+    found: list[filling.Gap] = []
+    for gap in gaps:
+        if found and found[-1].lacking == gap.lacking and found[-1].last + timedelta(days=1) == gap.first:
+            found[-1] = replace(found[-1], last=gap.last)
+        elif gap.lacking:
+            found.append(gap)
+    return found
 
 
 def _taken(plan: Plan, lines: dict[int, LineRow]) -> dict[int, list[tuple[LineRow, Decimal]]]:
