@@ -112,17 +112,17 @@ def fill(
     today: date,
     end: date,
     barred: Callable[[PledgeRow, LineRow], bool] = lambda pledge, line: False,
-    costs: Mapping[Pair, int] | None = None,
+    cost: Callable[[PledgeRow, LineRow], int] = lambda pledge, line: 1,
     seconds: float = 5.0,
 ) -> Filling:
     """Return what to add to the plan's allocations so that its lines are covered best at the threshold.
 
     Existing allocations stay. No pledge is bound beyond its planning quantity on any day of the lines' windows. A pair
-    already allocated, ``barred``, without a day in common or with nothing free is left out. ``costs`` (1 and more, 1
-    when missing) choose among equally good fillings: the cheapest, in few pieces. Whole quantities stay whole.
+    already allocated, ``barred``, without a day in common or with nothing free is left out. ``cost`` (1 and more)
+    chooses among equally good fillings: the cheapest, in few pieces. Whole quantities stay whole.
     """
     deadline = time.monotonic() + seconds
-    program = _Program(plan, threshold, today, end, barred, costs or {})
+    program = _Program(plan, threshold, today, end, barred, cost)
     if not program.pairs:
         return Filling()
     values, is_best = program.solve(deadline)
@@ -161,10 +161,11 @@ class _Program:
         today: date,
         end: date,
         barred: Callable[[PledgeRow, LineRow], bool],
-        costs: Mapping[Pair, int],
+        cost: Callable[[PledgeRow, LineRow], int],
     ):
         self.any_alone = plan.any_alone
         self.today, self.end = today, end
+        self.barred, self.cost = barred, cost
         levels = set(at_or_above(threshold)) - {BLOCKED}
         self.lines = {line.id: line for line in plan.lines}
         pledges = {pledge.id: pledge for pledge in plan.pledges}
@@ -187,9 +188,7 @@ class _Program:
         for line_id in self.gaps:
             line = self.lines[line_id]
             found = [
-                pair
-                for pledge in usable
-                if (pledge.id, line_id) not in present and (pair := self._pair(pledge, line, barred, costs))
+                pair for pledge in usable if (pledge.id, line_id) not in present and (pair := self._pair(pledge, line))
             ]
             if len(found) > each:
                 self.is_whole = False
@@ -199,9 +198,9 @@ class _Program:
         self.step = self._step(plan)
         self.is_integer = self.any_alone or self._largest(plan) <= LARGEST_WHOLE * self.step
 
-    def _pair(self, pledge: PledgeRow, line: LineRow, barred: Callable, costs: Mapping[Pair, int]) -> _Pair | None:
+    def _pair(self, pledge: PledgeRow, line: LineRow) -> _Pair | None:
         days = shared_days(pledge, line, today=self.today)
-        if days is None or days[0] > self.end or barred(pledge, line):
+        if days is None or days[0] > self.end or self.barred(pledge, line):
             return None
         most = free_of(pledge, line, self.taken.get(pledge.id, ()))
         lacking = max(
@@ -210,7 +209,7 @@ class _Program:
         most = ZERO if self.any_alone and most < line.quantity else min(most, lacking)
         if most <= 0:
             return None
-        return _Pair(pledge, line, days[0], min(days[1], self.end), most, costs.get((pledge.id, line.id), 1))
+        return _Pair(pledge, line, days[0], min(days[1], self.end), most, self.cost(pledge, line))
 
     @staticmethod
     def _largest(plan: Plan) -> Decimal:

@@ -236,6 +236,17 @@ class _Known:
     def needs_a_person(self, pledge_id: int) -> bool:
         return any(caveat.kind == Caveat.Kind.GEOGRAPHIC for caveat in self.caveats.get(pledge_id, ()))
 
+    def cost(self, pledge: PledgeRow, line: LineRow) -> int:
+        """Choose between equally good fillings: first what the line's own tier sees, then what its nation meant for
+        it, then the better level."""
+        meant_for = self.pledges[pledge.id].requirement_id
+        return (
+            10
+            + 100 * (pledge.tier > line.tier)
+            + (0 if meant_for == line.id else 12 if meant_for else 6)
+            + (len(counting.LEVELS) - 1 - counting.place_of(pledge.level))
+        )
+
 
 def _of_capability(
     capability: Capability, plan: Plan, known: _Known, threshold: str, today: date, end: date, seconds: float
@@ -253,7 +264,7 @@ def _of_capability(
         today=today,
         end=end,
         barred=lambda pledge, line: is_slow(pledge, line) or known.needs_a_person(pledge.id),
-        costs=_Costs(plan, known),
+        cost=known.cost,
         seconds=seconds,
     )
     report = _Report(capability, plan, filling.filled(plan, found.quantities), found, known, threshold, today, end)
@@ -275,27 +286,6 @@ def _of_capability(
 def is_slow(pledge: PledgeRow, line: LineRow) -> bool:
     """Return whether the pledge needs a longer notice to move than the line asks for: it bars automatic suggestion."""
     return line.notice_days is not None and pledge.notice_days > line.notice_days
-
-
-class _Costs(dict):
-    """Between equally good fillings: first what the line's own tier sees, then what its nation meant for it, then the
-    better level."""
-
-    def __init__(self, plan: Plan, known: _Known):
-        super().__init__()
-        self.pledges = {pledge.id: pledge for pledge in plan.pledges}
-        self.lines = {line.id: line for line in plan.lines}
-        self.known = known
-
-    def get(self, pair, default=None):
-        pledge, line = self.pledges[pair[0]], self.lines[pair[1]]
-        meant_for = self.known.pledges[pledge.id].requirement_id
-        return (
-            10
-            + 100 * (pledge.tier > line.tier)
-            + (0 if meant_for == line.id else 12 if meant_for else 6)
-            + (len(counting.LEVELS) - 1 - counting.place_of(pledge.level))
-        )
 
 
 class _Report:
