@@ -16,4 +16,4 @@ USER app
 VOLUME /data
 EXPOSE 8000
 
-CMD ["gunicorn", "coalition.wsgi", "--bind=0.0.0.0:8000"]
+CMD ["gunicorn", "coalition.wsgi", "--config=python:coalition.serving", "--bind=0.0.0.0:8000"]

@@ -24,6 +24,10 @@ test: installed-dev ## Run the quick whole of the tests: make test ARGS="-k pled
 test-browser: installed-dev ## Drive the real product with a real Chromium (CHROMIUM=/path if it is not found)
 	@$(PYTHON_HERE) -m pytest tests/browser $(ARGS)
 
+.PHONY: bench
+bench: installed-dev ## Measure; asserts nothing about seconds
+	@for bench in tests/bench/*_bench.py; do $(PYTHON_HERE) $$bench || exit; done
+
 .PHONY: lint
 lint: installed-dev ## Check style, types, templates, migrations and the compose file
 	$(PYTHON_HERE) -m ruff check .

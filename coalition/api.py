@@ -1,7 +1,317 @@
-"""What all viewsets share; one error shape."""
+"""What all viewsets share: what one may see, versions as ETags, no parameter ignored, lists as pages or whole files.
 
-from rest_framework.views import exception_handler
+A viewset reads with a flat serializer and writes by calling the domain; it holds no rule of its own.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Model, QuerySet
+from django.http import StreamingHttpResponse
+from django.utils import timezone
+from django_filters import rest_framework as filters
+from rest_framework import serializers
+from rest_framework.exceptions import NotAcceptable, ParseError, ValidationError
+from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.parsers import JSONParser
+from rest_framework.renderers import JSONRenderer
+from rest_framework.response import Response
+from rest_framework.viewsets import GenericViewSet
+
+from coalition.access import Tier, acting_as, actor_of, can, demand
+from coalition.editing import Answer, etag, once, version_asked
+from coalition.paging import KeysetPagination, Order
+from coalition.refusals import TooLarge
+from coalition.renderers import EXPORTS, Export, Table
+
+TIERS = [(tier.label, tier.label) for tier in Tier]
+ROWS_AT_ONCE = 1000  # fetched from the server-side cursor at a time
 
 
-def error_response(exc, context):
-    return exception_handler(exc, context)
+class Negotiation(DefaultContentNegotiation):
+    """``?format=`` before ``Accept``; a format the list does not have is named with those it has."""
+
+    def filter_renderers(self, renderers, format):  # noqa: A002 - DRF's name
+        found = [renderer for renderer in renderers if renderer.format == format]
+        if not found:
+            known = ", ".join(renderer.format for renderer in renderers)
+            raise ValidationError({"format": [f"Not known here: {format}. Known are {known}."]})
+        return found
+
+    def select_renderer(self, request, renderers, format_suffix=None):
+        try:
+            return super().select_renderer(request, renderers, format_suffix)
+        except NotAcceptable:
+            known = ", ".join(renderer.media_type for renderer in renderers)
+            raise NotAcceptable(f"None of these is what you accept: {known}.") from None
+
+
+class BoundedJSONParser(JSONParser):
+    """JSON up to the size of a form, and no deeper than Python can follow."""
+
+    def parse(self, stream, media_type=None, parser_context=None):
+        length = parser_context["request"].META.get("CONTENT_LENGTH") or "0"
+        if int(length) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+            raise TooLarge(f"The body is larger than {settings.DATA_UPLOAD_MAX_MEMORY_SIZE:,} bytes.")
+        try:
+            return super().parse(stream, media_type, parser_context)
+        except RecursionError:
+            raise ParseError("The JSON is nested too deeply.") from None
+
+
+class ApiViewSet(GenericViewSet):
+    """What every address has: one error shape, JSON in, no parameter ignored, lists as pages or whole files.
+
+    ``write_actions`` maps a DRF action to one of access.RULES, ``write_scope`` is the token scope that may write.
+    ``inputs`` maps an action to the serializer of its body, ``queries`` to that of its query parameters.
+    ``creates`` take an Idempotency-Key, ``changes`` demand If-Match.
+    """
+
+    http_method_names = ["get", "head", "options", "post", "patch", "delete"]
+    content_negotiation_class = Negotiation
+    parser_classes = [BoundedJSONParser]
+    listing = ("list",)
+    inputs: dict[str, type[serializers.Serializer]] = {}
+    outputs: dict[str, type[serializers.Serializer]] = {}
+    queries: dict[str, type[serializers.Serializer]] = {}
+    creates: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
+    write_actions: dict[str, str] = {}
+    write_scope: str | None = None
+    versioned = False
+
+    def get_renderers(self):
+        whole = [renderer() for renderer in EXPORTS] if self.action in self.listing else []
+        return [JSONRenderer(), *whole]
+
+    def check_permissions(self, request):
+        if self.action is None and request.user.is_authenticated:
+            self.http_method_not_allowed(request)
+        super().check_permissions(request)
+
+    def initial(self, request, *args, **kwargs):
+        super().initial(request, *args, **kwargs)
+        refuse_unknown(request, self.known_parameters())
+
+    def finalize_response(self, request, response, *args, **kwargs):
+        response = super().finalize_response(request, response, *args, **kwargs)
+        response.headers["Cache-Control"] = "private, no-store"  # what was seen must not outlive the session
+        return response
+
+    def known_parameters(self) -> dict[str, bool]:
+        """Return the query parameters this action knows; True where one may be given more than once."""
+        query = self.queries.get(self.action)
+        return {"format": False} | dict.fromkeys(query().fields if query else (), False)
+
+    def query(self) -> dict[str, Any]:
+        """Return the checked query parameters of an action that has a serializer for them."""
+        serializer = self.queries[self.action](
+            data=self.request.query_params.dict(), context=self.get_serializer_context()
+        )
+        serializer.is_valid(raise_exception=True)
+        return serializer.validated_data
+
+    def input(self, **kwargs) -> dict[str, Any]:
+        """Return the checked body of the request. Raises a 400 naming the fields, unknown ones included."""
+        return checked(self.inputs[self.action], self.request.data, context=self.get_serializer_context(), **kwargs)
+
+    def streamed(self, table: Table, rows: Iterable[dict[str, Any]]) -> StreamingHttpResponse:
+        """Answer with a file. The request's transaction is over when it is written, so it is written in its own."""
+        renderer, actor = self.request.accepted_renderer, actor_of(self.request.user)
+
+        def pieces() -> Iterator[bytes]:
+            with acting_as(actor):
+                yield from renderer.write(rows, table)
+
+        return StreamingHttpResponse(
+            pieces(),
+            content_type=f"{renderer.media_type}; charset={renderer.charset}"
+            if renderer.charset
+            else renderer.media_type,
+            headers={
+                "Content-Disposition": f'attachment; filename="{table.name}-{timezone.now():%Y%m%dT%H%MZ}'
+                f'.{renderer.format}"'
+            },
+        )
+
+
+class CoalitionViewSet(ApiViewSet):
+    """Rows of one model that the user may see. ``orderings`` maps public names to the fields a list is ordered by."""
+
+    pagination_class = KeysetPagination
+    filterset_class: type[filters.FilterSet] | None = None
+    orderings: dict[str, str] = {"id": "id"}
+    default_ordering = "id"
+    versioned = True
+
+    def get_queryset(self) -> QuerySet:
+        return super().get_queryset().visible_to(self.request.user)
+
+    def get_serializer(self, *args, **kwargs):
+        """Return the serializer that reads. What is written has its own, in ``inputs``."""
+        kwargs.setdefault("context", self.get_serializer_context())
+        return self.serializer_class(*args, **kwargs)
+
+    def known_parameters(self) -> dict[str, bool]:
+        known = super().known_parameters()
+        if self.action == "list":
+            known |= dict.fromkeys(self.pagination_class.parameters, False)
+            known |= {
+                name: isinstance(each, filters.MultipleChoiceFilter)
+                for name, each in self.filterset_class.base_filters.items()
+            }
+        return known
+
+    def list(self, request, *args, **kwargs):
+        rows = self.filter_queryset(self.get_queryset())
+        if isinstance(request.accepted_renderer, Export):
+            rows, serializer = Order.asked(request, self).sort(rows), self.get_serializer()
+            table = Table(name=self.basename, columns=tuple(serializer.fields))
+            return self.streamed(table, serialized(serializer, rows))
+        page = self.paginate_queryset(rows)
+        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+
+    def retrieve(self, request, *args, **kwargs):
+        return self.shown(self.get_object())
+
+    def shown(self, thing: Model) -> Response:
+        """Answer with one thing and, where it has a version, its ETag."""
+        headers = {"ETag": etag(thing)} if self.versioned else {}
+        return Response(self.get_serializer(thing).data, headers=headers)
+
+    def shown_again(self, thing: Model) -> Response:
+        """Answer with one thing as it now stands, read again with all that the serializer shows."""
+        return self.shown(self.get_queryset().get(pk=thing.pk))
+
+    def created(self, create: Callable[[], Model]) -> Response:
+        """Create once, however often the request is sent under one Idempotency-Key, and answer 201 with the thing."""
+
+        def answer() -> Answer:
+            response = self.shown_again(create())
+            return Answer(status=201, body={"row": response.data, "etag": response.headers["ETag"]})
+
+        answered = once(self.request, answer)
+        kept = answered.body["row"]  # the database does not keep the order of its fields
+        row = {name: kept[name] for name in self.get_serializer().fields}
+        headers = {"ETag": answered.body["etag"], "Location": f"{self.request.path}{row[self.lookup_name()]}/"}
+        if answered.replayed:
+            headers["Idempotency-Replayed"] = "true"
+        return Response(row, status=answered.status, headers=headers)
+
+    def lookup_name(self) -> str:
+        """Return the field of a row that stands in its address."""
+        return "id" if self.lookup_field == "pk" else self.lookup_field
+
+    def changing(self) -> tuple[Model, int]:
+        """Return what is to be changed and the version the change is based on.
+
+        In this order: what one may not see is a 404, what is not one's own to change a 403, no version a 428.
+        """
+        thing = self.get_object()
+        demand(self.request.user, self.write_actions[self.action], thing)
+        return thing, version_asked(self.request, thing)
+
+
+def checked(
+    serializer_class: type[serializers.Serializer], data: Any, *, context: dict, **kwargs: Any
+) -> dict[str, Any]:
+    """Return checked input. Raises a 400 naming the fields, unknown ones included: nothing sent is ignored."""
+    serializer = serializer_class(data=data, context=context, **kwargs)
+    if isinstance(data, dict):
+        known = ", ".join(serializer.fields) or "none"
+        unknown = {name: [f"Not known here. Known are: {known}."] for name in data if name not in serializer.fields}
+        if unknown:
+            raise ValidationError(unknown)
+    serializer.is_valid(raise_exception=True)
+    return serializer.validated_data
+
+
+def serialized(serializer: serializers.Serializer, rows: QuerySet) -> Iterator[dict[str, Any]]:
+    """Yield each row as its serializer shows it, holding no more than some in memory. Needs an open transaction."""
+    for row in rows.iterator(chunk_size=ROWS_AT_ONCE):
+        yield serializer.to_representation(row)
+
+
+def refuse_unknown(request, known: dict[str, bool]) -> None:
+    """Raise a 400 for parameters that would be ignored: unknown ones, and single ones given twice."""
+    errors = {}
+    for name, values in request.query_params.lists():
+        if name not in known:
+            errors[name] = [f"Not known here. Known are: {', '.join(sorted(known))}."]
+        elif len(values) > 1 and not known[name]:
+            errors[name] = ["Given more than once."]
+    if errors:
+        raise ValidationError(errors)
+
+
+# --- Fields and filters -----------------------------------------------------------------------------
+
+
+class Shown(serializers.ModelSerializer):
+    """What a reader gets: one flat row, usable as a line of a table. Below the planning tier its fields are absent."""
+
+    planning_only: tuple[str, ...] = ()
+
+    def get_fields(self):
+        fields = super().get_fields()
+        for name in self.planning_only:
+            if self.reader is not None and not can(self.reader, "see_planning"):
+                del fields[name]
+        for field in fields.values():
+            field.read_only = True
+        return fields
+
+    @property
+    def reader(self):
+        """Return who reads, or None while the schema is made, which shows every field."""
+        view = self.context.get("view")
+        return None if getattr(view, "swagger_fake_view", False) else self.context["request"].user
+
+
+class TierField(serializers.ChoiceField):
+    """A release tier by its word."""
+
+    def __init__(self, **kwargs):
+        super().__init__(choices=TIERS, **kwargs)
+
+    def to_representation(self, value):
+        return Tier(value).label
+
+    def to_internal_value(self, data):
+        return Tier[super().to_internal_value(data).upper()]
+
+
+class VisibleRelatedField(serializers.SlugRelatedField):
+    """Another thing by its id or code. One that the user may not see is answered as one that is not there."""
+
+    def __init__(self, model: type[Model], slug_field: str = "", **kwargs):
+        self.model = model
+        super().__init__(slug_field=slug_field or model._meta.pk.name, queryset=model.objects.all(), **kwargs)
+
+    def get_queryset(self):
+        return self.model.objects.visible_to(self.context["request"].user)
+
+    def to_internal_value(self, data):
+        if isinstance(data, bool | float | dict | list):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+def visible(model: type[Model]):
+    """Return what a filter may choose from: rows of the model that the asking user may see."""
+
+    def rows(request) -> QuerySet:
+        return model.objects.visible_to(request.user) if request is not None else model.objects.none()
+
+    return rows
+
+
+class TierFilter(filters.MultipleChoiceFilter):
+    """Rows of a release tier, by its word."""
+
+    def __init__(self, **kwargs):
+        super().__init__(choices=TIERS, **kwargs)
+
+    def filter(self, qs, value):
+        return qs.filter(**{f"{self.field_name}__in": [Tier[word.upper()] for word in value]}) if value else qs

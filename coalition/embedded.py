@@ -235,12 +235,12 @@ class Engines:
                     f"{self.data_dir / 'engines.json'} is missing, and with it the passwords of the database beside "
                     f"it. Put the file back, or start with another DATA_DIR."
                 )
-            state = _State(_free_port(), _free_port(), *(secrets.token_urlsafe(24) for _ in range(4)))
+            state = _State(free_port(), free_port(), *(secrets.token_urlsafe(24) for _ in range(4)))
         if not is_free(state.postgres_port):
-            state = replace(state, postgres_port=_free_port())
+            state = replace(state, postgres_port=free_port())
         if not is_free(state.redis_port):
-            state = replace(state, redis_port=_free_port())
-        _write_private(self.data_dir / "engines.json", json.dumps(asdict(state), indent=2))
+            state = replace(state, redis_port=free_port())
+        write_private(self.data_dir / "engines.json", json.dumps(asdict(state), indent=2))
         return state
 
     # --- PostgreSQL -------------------------------------------------------------------------
@@ -257,7 +257,7 @@ class Engines:
         unfinished = self.postgres_dir / f"{_MAJOR}.new"  # renamed when whole: a first start may be interrupted
         shutil.rmtree(unfinished, ignore_errors=True)
         password = self.postgres_dir / "superuser-password"
-        _write_private(password, self.state.superuser_password)
+        write_private(password, self.state.superuser_password)
         self._user.own_file(password)
         try:
             self._user.run(
@@ -320,7 +320,7 @@ class Engines:
             "set-proc-title no",  # so that a later start recognises it by its arguments
             f"pidfile {quoted(self.redis_dir / 'redis.pid')}",
         ]
-        _write_private(settings, "\n".join(lines) + "\n")
+        write_private(settings, "\n".join(lines) + "\n")
         self._user.own_file(settings)
         return self._user.start(
             [str(self._redis_server), str(settings)],
@@ -558,7 +558,7 @@ def _read_state(data_dir: Path) -> _State | None:
         return None
 
 
-def _write_private(path: Path, text: str) -> None:
+def write_private(path: Path, text: str) -> None:
     """Write whole or not at all, readable by its owner only."""
     unfinished = path.with_name(path.name + ".new")
     unfinished.unlink(missing_ok=True)
@@ -596,7 +596,7 @@ def _locked(path: Path) -> IO:
     return lock
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

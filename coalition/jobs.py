@@ -26,7 +26,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from coalition import broker
-from coalition.access import SYSTEM, acting_as, actor_of
+from coalition.access import SYSTEM, Actor, acting_as, actor_of
 from coalition.models import Job, User
 
 MOST_ATTEMPTS = 3
@@ -73,10 +73,10 @@ class Work:
             raise JobLost
 
     @contextmanager
-    def acting(self, why: str = "") -> Iterator[None]:
+    def acting(self, why: str = "") -> Iterator[Actor]:
         """Open ``acting_as`` for whoever asked for the job: the work may see and do what they may."""
-        with acting_as(self.user or SYSTEM, why):
-            yield
+        with acting_as(self.user or SYSTEM, why) as actor:
+            yield actor
 
 
 def handles(kind: str) -> Callable[[Handler], Handler]:

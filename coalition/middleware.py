@@ -1,5 +1,7 @@
-"""Every request runs in one transaction in which the database knows who acts."""
+"""Every request has an id, and runs in one transaction in which the database knows who acts."""
 
+import re
+import uuid
 from collections.abc import Callable
 
 from django.db import transaction
@@ -12,6 +14,23 @@ from coalition.editing import Refused
 
 SAFE = {"GET", "HEAD", "OPTIONS", "TRACE"}
 PAGES = {412, 428}  # refusals with a page of their own
+
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+
+
+class RequestIdMiddleware:
+    """Give every answer an ``X-Request-ID``: the caller's own where it is harmless, else a new one."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]):
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        asked = request.headers.get("X-Request-ID", "")
+        request.id = asked if REQUEST_ID.fullmatch(asked) else uuid.uuid4().hex
+        response = self.get_response(request)
+        response["X-Request-ID"] = request.id
+        return response
 
 
 class ActingMiddleware:

@@ -23,14 +23,14 @@ def operations_of(request: HttpRequest) -> list[Operation]:
 
 
 def operation_of(request: HttpRequest) -> Operation:
-    """Return the operation a page is about: ``?operation=`` (its id or code), else the current one, else the newest.
+    """Return the operation a page is about: ``?operation=`` (its code), else the current one, else the newest.
 
     Raises Http404 for an unknown one, or when there is none yet.
     """
     operations = operations_of(request)
     asked = request.GET.get("operation")
     if asked:
-        operations = [operation for operation in operations if asked in (str(operation.pk), operation.code)]
+        operations = [operation for operation in operations if operation.code == asked]
     if not operations:
         raise Http404("There is no such operation." if asked else "There is no operation yet.")
     return operations[0]
@@ -42,7 +42,7 @@ def shell(request: HttpRequest) -> dict:
         return {}
     operations = operations_of(request)
     asked = request.GET.get("operation")
-    chosen = [operation for operation in operations if asked in (str(operation.pk), operation.code)] or operations
+    chosen = [operation for operation in operations if operation.code == asked] or operations
     return {
         "actor": actor_of(request.user),
         "membership": getattr(request.user, "membership", None),

@@ -91,6 +91,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "coalition.health.HealthMiddleware",  # first: it answers where nothing else can
+    "coalition.middleware.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -218,20 +219,22 @@ STORAGES = {
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2_500_000  # bytes of a form or JSON body
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 2_000
 FILE_UPLOAD_MAX_MEMORY_SIZE = 1_000_000
+IMPORT_PROFILES = ["pledges.importing.PledgeProfile", "pledges.importing.StatementProfile"]
+
+FILTERS_EMPTY_CHOICE_LABEL = "All"
 
 # --- API ----------------------------------------------------------------------------------
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": [
+    "DEFAULT_AUTHENTICATION_CLASSES": [  # the first one's challenge makes a stranger's answer a 401
+        "coalition.tokens.TokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
-        "knox.auth.TokenAuthentication",
     ],
-    "DEFAULT_PERMISSION_CLASSES": ["coalition.access.MayTouch"],
+    "DEFAULT_PERMISSION_CLASSES": ["coalition.access.MayTouch", "coalition.tokens.WithinScope"],
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "EXCEPTION_HANDLER": "coalition.api.error_response",
-    "PAGE_SIZE": 100,
+    "DEFAULT_SCHEMA_CLASS": "coalition.schema.Schema",
+    "EXCEPTION_HANDLER": "coalition.refusals.error_response",
     "COERCE_DECIMAL_TO_STRING": False,
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
 }
@@ -244,12 +247,28 @@ REST_KNOX = {
 KNOX_TOKEN_MODEL = "coalition.ApiToken"
 SPECTACULAR_SETTINGS = {
     "TITLE": "Coalition readiness",
+    "DESCRIPTION": "What nations pledge, what is needed, and how ready that makes the coalition.",
     "VERSION": "1",
     "OAS_VERSION": "3.1.0",
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "SERVE_PERMISSIONS": ["coalition.access.MayTouch"],
     "SERVE_INCLUDE_SCHEMA": False,
-    "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {
+        "NationStanding": "coalition.models.Nation.Standing",
+        "SectorKind": "coalition.models.Sector.Kind",
+        "ConditionKind": "coalition.models.Condition.Kind",
+        "ConditionState": "coalition.models.Condition.State",
+        "JobState": "coalition.models.Job.State",
+        "Category": "pledges.models.Capability.Category",
+        "Aggregation": "pledges.models.Capability.Aggregation",
+        "PledgeStatus": "pledges.models.Pledge.Status",
+        "CaveatKind": "pledges.models.Caveat.Kind",
+        "Priority": "pledges.models.Requirement.Priority",
+        "ErrorType": "coalition.schema.TYPES",
+        "ReleaseTier": "coalition.api.TIERS",
+        "Level": "pledges.filters.LEVEL_CHOICES",
+    },
 }
 
 # --- Map: no outside tiles unless an operator names a host ---------------------------------

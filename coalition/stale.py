@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from celery.exceptions import SoftTimeLimitExceeded
 from django.db import IntegrityError, OperationalError, connection, transaction
 from django.db.models import Count, Min
 from django.utils import timezone
@@ -114,9 +115,11 @@ def drain(kind: str, recompute: Callable[[list[str]], object], *, chunk: int = 5
             failures = 0
         except (IntegrityError, OperationalError):
             failures += 1
-            if failures == ATTEMPTS and not _one_by_one(kind, claimed, poisoned):
+            if failures >= ATTEMPTS and not _one_by_one(kind, claimed, poisoned):
                 raise
             chunk = 1 if failures >= ATTEMPTS else chunk
+        except SoftTimeLimitExceeded:
+            raise  # the marks stay, and the next sweep goes on
         except Exception:
             if not _one_by_one(kind, claimed, poisoned):
                 raise

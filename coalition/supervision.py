@@ -168,7 +168,7 @@ def product_parts(data_dir: Path, base_dir: Path, port: int) -> list[Part]:
              f"--hostname=worker-{port}@%h", "--loglevel=INFO", dies_by=signal.SIGKILL),
         part("beat", *celery, "beat", f"--schedule={data_dir / 'beat-schedule'}", "--pidfile=", "--loglevel=INFO",
              patience_s=2.0),
-        part("web", "-m", "gunicorn", "coalition.wsgi", f"--bind=127.0.0.1:{port}",
+        part("web", "-m", "gunicorn", "coalition.wsgi", "--config=python:coalition.serving", f"--bind=127.0.0.1:{port}",
              is_ready=lambda: answers(port), patience_s=4.0),
     ]  # fmt: skip
 

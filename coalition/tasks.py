@@ -3,6 +3,7 @@
 from celery import shared_task
 
 from coalition import health, housekeeping, jobs, stale
+from coalition.imports import staging  # noqa: F401  it registers its jobs
 
 
 @shared_task(name="coalition.sweep")

@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.urls import include, path
 
 from coalition import views
+from coalition.imports import views as imports
 
 job_urls = [
     path("", views.job_list, name="list"),
@@ -11,10 +12,29 @@ job_urls = [
     path("<uuid:job_id>/cancel/", views.job_cancel, name="cancel"),
 ]
 
+import_urls = [
+    path("", imports.batch_list, name="list"),
+    path("new/", imports.new, name="new"),
+    path("<int:batch_id>/", imports.detail, name="detail"),
+    path("<int:batch_id>/map/", imports.map_columns, name="map"),
+    path("<int:batch_id>/approve/", imports.approve, name="approve"),
+    path("<int:batch_id>/try/", imports.try_again, name="try"),
+    path("<int:batch_id>/cancel/", imports.cancel, name="cancel"),
+    path("<int:batch_id>/undo/", imports.undo, name="undo"),
+    path("<int:batch_id>/rejected.csv", imports.rejected, name="rejected"),
+]
+
 urlpatterns = [
     path("", views.overview, name="overview"),
     path("", include("pledges.urls")),
+    path("imports/", include((import_urls, "imports"))),
     path("jobs/", include((job_urls, "jobs"))),
     path("accounts/", include("allauth.urls")),
     path("admin/", admin.site.urls),
+    path("api/v1/", include("coalition.api_urls")),
 ]
+
+handler400 = "coalition.refusals.bad_request"
+handler403 = "coalition.refusals.permission_denied"
+handler404 = "coalition.refusals.not_found"
+handler500 = "coalition.refusals.server_error"

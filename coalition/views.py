@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_POST
 
@@ -33,6 +34,7 @@ def overview(request: HttpRequest) -> HttpResponse:
     context = {
         "question": question,
         "now": now,
+        "matrix_today": f"{reverse('readiness:matrix')}?on={question.today}",
         "start": start,
         "worst": [linked(row, question) for row in readiness.worst_gaps(start.rows, ROWS)],
         "own_stricter": own_stricter(request, operation, question.tier),

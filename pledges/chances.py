@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
 
-from django.db.models import F
-
 from coalition.access import Tier
 from coalition.models import Condition, Operation
 from pledges import certainty, standing
@@ -78,30 +76,39 @@ def question(
     """Return what to ask about these capabilities, over all rows of the planning tier. Six queries.
 
     Unquantified, blocked and superseded pledges and those off the ladder bring nothing. Lines that are over are left
-    out. A capability without lines has its pool alone.
+    out. A capability without lines is left out.
     """
     supposed = supposed or Supposition()
     ids = list(capability_ids)
-    horizon = (last_day(operation, today) - today).days
+    lines = _lines(operation, ids, today)
+    # What is open-ended stands as long as anything of its capability is needed.
+    horizons = dict.fromkeys(ids, (last_day(operation, today) - today).days)
+    for line in lines:
+        if line.needed_until:
+            horizons[line.capability_id] = max(horizons[line.capability_id], (line.needed_until - today).days)
     conditions = _conditions(operation, supposed)
     place = {pk: i for i, pk in enumerate(conditions)}
     pieces, weights, nations, of_capability = {}, {}, {}, {}
+    capability_of_pledge: dict[int, int] = {}
     for pledge in _pledges(operation, ids, today, supposed):
         hanging = {pk: conditions[pk] for pk in pledge["hangs_on"] if pk in conditions}
+        horizon = horizons[pledge["capability_id"]]
         pieces[pledge["pk"]] = _pieces_of(pledge, hanging, place, operation, today, horizon, supposed)
         weights[pledge["pk"]] = pledge["quantity"]
         nations[pledge["pk"]] = pledge["nation_id"]
         of_capability.setdefault(pledge["capability_id"], []).append(pledge["pk"])
+        capability_of_pledge[pledge["pk"]] = pledge["capability_id"]
     answers: dict[int, list[tuple[int, Decimal]]] = {}
-    for line_id, pledge_id, quantity in _allocations(operation, ids):
-        if pledge_id in pieces:
+    capability_of_line = {line.pk: line.capability_id for line in lines}
+    for line_id, pledge_id, quantity in _allocations(capability_of_line):
+        if capability_of_pledge.get(pledge_id) == capability_of_line[line_id]:
             answers.setdefault(line_id, []).append((pledge_id, min(quantity, weights[pledge_id])))
     any_one = dict(Capability.objects.filter(pk__in=ids).values_list("pk", "aggregation"))
     plans: dict[int, list[certainty.Plan]] = {}
     line_ids: dict[int, list[int]] = {}
-    for line in _lines(operation, ids, today):
+    for line in lines:
         first = max((line.needed_from - today).days, 0)
-        last = horizon if line.needed_until is None else (line.needed_until - today).days
+        last = horizons[line.capability_id] if line.needed_until is None else (line.needed_until - today).days
         plans.setdefault(line.capability_id, []).append(
             certainty.Plan(
                 need=line.quantity,
@@ -193,14 +200,10 @@ def _lines(operation: Operation, ids: list[int], today: date) -> list[Requiremen
     return list(rows.order_by("pk"))
 
 
-def _allocations(operation: Operation, ids: list[int]) -> list[tuple[int, int, Decimal]]:
-    rows = Allocation.objects.filter(
-        requirement__operation=operation,
-        requirement__capability__in=ids,
-        pledge__operation=F("requirement__operation"),
-        pledge__capability=F("requirement__capability"),
-    )
-    return list(rows.order_by("pk").values_list("requirement_id", "pledge_id", "quantity"))
+def _allocations(line_ids: Iterable[int]) -> list[tuple[int, int, Decimal]]:
+    """Return line, pledge and quantity. Not joined with both ends: the lines tell enough, and a join may go wrong."""
+    rows = Allocation.objects.filter(requirement__in=list(line_ids)).order_by("pk")
+    return list(rows.values_list("requirement_id", "pledge_id", "quantity"))
 
 
 def _pieces_of(

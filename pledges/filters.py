@@ -5,6 +5,7 @@ A number on a dashboard links to these filters, so they must select exactly the 
 """
 
 import django_filters
+from django import forms
 from django.db.models import Q, QuerySet
 
 from coalition.access import Tier
@@ -14,6 +15,21 @@ from pledges.models import Capability, Pledge, Requirement
 
 TIERS = [(tier.label, tier.label.capitalize()) for tier in Tier]
 LEVEL_CHOICES = [(level, level.replace("_", " ").capitalize()) for level in (*LEVELS, BLOCKED)]
+
+
+class EitherSelect(forms.NullBooleanSelect):
+    """Yes, no, or either."""
+
+    def __init__(self, attrs=None):
+        super().__init__(attrs)
+        self.choices = [("unknown", "Either"), *self.choices[1:]]
+
+
+class YesNoFilter(django_filters.BooleanFilter):
+    """A filter for what holds, or does not, or either."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, widget=EitherSelect, **kwargs)
 
 
 def tier_named(name: str) -> Tier:
@@ -44,13 +60,11 @@ class PledgeFilter(django_filters.FilterSet):
         method="allocated_to", queryset=Requirement.objects.all(), label="Allocated to"
     )
     tier = django_filters.ChoiceFilter(method="of_tier", choices=TIERS, label="Release tier")
-    overdue = django_filters.BooleanFilter(method="overdue_for_confirmation", label="Overdue for confirmation")
-    unquantified = django_filters.BooleanFilter(field_name="quantity", lookup_expr="isnull", label="Unquantified")
-    illustrative = django_filters.BooleanFilter(label="Illustrative")
-    on_ladder = django_filters.BooleanFilter(method="still_on_ladder", label="On the ladder")
-    superseded = django_filters.BooleanFilter(
-        field_name="superseded_by", lookup_expr="isnull", exclude=True, label="Superseded"
-    )
+    overdue = YesNoFilter(method="overdue_for_confirmation", label="Overdue for confirmation")
+    unquantified = YesNoFilter(field_name="quantity", lookup_expr="isnull", label="Unquantified")
+    illustrative = YesNoFilter(label="Illustrative")
+    on_ladder = YesNoFilter(method="still_on_ladder", label="On the ladder")
+    superseded = YesNoFilter(method="replaced", label="Superseded")
     updated_since = django_filters.IsoDateTimeFilter(field_name="changed_at", lookup_expr="gte", label="Changed since")
 
     class Meta:
@@ -65,7 +79,7 @@ class PledgeFilter(django_filters.FilterSet):
     def matching(self, rows: QuerySet, name: str, text: str) -> QuerySet:
         """Keep rows whose text, nation, capability, source or id holds every word."""
         for word in text.split():
-            if word[:1] in "Pp" and word[1:].isdigit():
+            if word[:1] in "Pp" and word[1:].isascii() and word[1:].isdigit():
                 rows = rows.filter(pk=word[1:])
                 continue
             rows = rows.filter(
@@ -93,6 +107,11 @@ class PledgeFilter(django_filters.FilterSet):
     def counted_at(self, rows: QuerySet, name: str, tier: str) -> QuerySet:
         return rows.counted_at(tier_named(tier))
 
+    def replaced(self, rows: QuerySet, name: str, wanted: bool) -> QuerySet:
+        """A successor that one may not see is no successor: else the filter would give it away."""
+        seen = Q(superseded_by__in=Pledge.objects.visible_to(self.request.user).order_by())
+        return rows.filter(seen) if wanted else rows.exclude(seen)
+
     def of_tier(self, rows: QuerySet, name: str, tier: str) -> QuerySet:
         return rows.filter(tier=tier_named(tier))
 
@@ -100,7 +119,8 @@ class PledgeFilter(django_filters.FilterSet):
         return rows.filter(allocations__requirement=requirement)
 
     def overdue_for_confirmation(self, rows: QuerySet, name: str, wanted: bool) -> QuerySet:
-        return rows.overdue_for_confirmation() if wanted else rows
+        overdue = rows.overdue_for_confirmation()
+        return overdue if wanted else rows.exclude(pk__in=overdue.values("pk"))
 
 
 class RequirementFilter(django_filters.FilterSet):

@@ -129,6 +129,7 @@ class PledgeForm(forms.ModelForm):
             self.fields["nation"].empty_label = None
         else:
             self.fields["nation"].queryset = Nation.objects.order_by("name")
+            self.fields["nation"].empty_label = "Choose a nation"
         conditions = Condition.objects.visible_to(user).filter(operation=operation)
         self.fields["conditions"].queryset = conditions.order_by("kind", "title")
         lines = Requirement.objects.visible_to(user).filter(operation=operation)

@@ -5,6 +5,7 @@ The only writer of a pledge's status. The ladder is the table ``STEPS``; what is
 ``warnings`` says so. Withdrawing a pledge leaves its allocations in place; they count for nothing until it is undone.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -164,15 +165,17 @@ def undoable(pledge: Pledge, user) -> PledgeStep | None:
 # --- Steps --------------------------------------------------------------------------------
 
 
-def enter(pledge: Pledge, *, status: str, by) -> None:
-    """Insert a new pledge at the foot of the ladder, offered or signalled, with the first row of its history."""
-    if status not in ENTRIES:
+def enter(pledges: Sequence[Pledge], *, by) -> None:
+    """Insert new pledges at the foot of the ladder, offered or signalled, each with the first row of its history."""
+    if any(pledge.status not in ENTRIES for pledge in pledges):
         raise ValidationError(
             {"status": "A pledge is logged as offered, or as signalled when it was only said in public."}
         )
-    pledge.status = status
-    pledge.save(force_insert=True)
-    _write(pledge, kind=LOG, origin="", by=by)
+    user_id = actor_of(by).user_id
+    Pledge.objects.bulk_create(pledges)
+    PledgeStep.objects.bulk_create(
+        PledgeStep(pledge=pledge, user_id=user_id, kind=LOG, to_status=pledge.status) for pledge in pledges
+    )
 
 
 def take(pledge_id: int, step_name: str, *, by, reason: str = "", based_on: int | None = None) -> Pledge:

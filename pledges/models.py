@@ -382,7 +382,8 @@ class PledgeCondition(models.Model):
 class PledgeStep(models.Model):
     """One step of a pledge: who moved it, from where to where, when and why. Never changed afterwards."""
 
-    pledge = models.ForeignKey(Pledge, models.CASCADE, related_name="steps")
+    # The app role may not delete steps: the database takes them along when an import is undone (migration 0007).
+    pledge = models.ForeignKey(Pledge, models.DO_NOTHING, related_name="steps")
     user = models.ForeignKey(User, models.PROTECT, null=True, related_name="+", help_text="Empty: the system")
     kind = models.CharField(max_length=12, help_text="The step's name in ``pledges.ladder``")
     from_status = models.CharField(max_length=9, choices=Pledge.Status, blank=True)
@@ -499,8 +500,8 @@ class ReadinessLine(models.Model):
 
     Time is cut into stretches on which nothing changes: stretch ``i`` begins on ``starts[i]`` and ends the day before
     ``starts[i + 1]``; the last one goes on for ever. ``starts[0]`` is the day that was today: the past is not counted
-    anew. One JSON object per stretch, so that the database picks a day's without reading the others. Written by
-    ``pledges.readiness`` only.
+    anew. One JSON object per stretch, so that the database picks a day's without reading the others. How sure it is has
+    stretches of its own, and is stored for the planning tier alone. Written by ``pledges.readiness`` only.
     """
 
     operation = models.ForeignKey(Operation, models.CASCADE, related_name="+")
@@ -511,6 +512,8 @@ class ReadinessLine(models.Model):
     ends_on = models.DateField(help_text="The last day worth drawing; the answer holds beyond it")
     answers = models.JSONField(help_text="One object per stretch: the measures of ``pledges.counting``")
     nations = models.JSONField(default=dict, help_text="On a whole capability: nation, level, what is on the ladder")
+    sure_starts = ArrayField(models.DateField(), default=list, help_text="As ``starts``; empty below the planning tier")
+    sure = models.JSONField(default=list, help_text="One object per stretch: see ``pledges.sure``; {} without a need")
     computed_at = models.DateTimeField(db_default=Now())
     computed_for = models.DateField(help_text="The day that was today")
 
@@ -522,7 +525,11 @@ class ReadinessLine(models.Model):
                 fields=["operation", "capability", "requirement", "tier"],
                 name="readiness_line_one_answer",
                 nulls_distinct=False,
-            )
+            ),
+            models.CheckConstraint(
+                condition=Q(tier=Tier.PLANNING) | Q(sure=[], sure_starts=[]),
+                name="readiness_line_sure_for_planners_only",
+            ),
         ]
         indexes = [models.Index(fields=["operation", "tier"])]
 
@@ -551,4 +558,4 @@ class SavedScenario(Record):
         return self.name
 
     def get_absolute_url(self) -> str:
-        return f"{reverse('readiness:what_if')}?{self.query}"
+        return f"{reverse('what_if:page')}?{self.query}"

@@ -8,7 +8,8 @@ Days: an answer begins on the day that was today when it was computed and holds 
 counted anew (``DayIsPast``): what stood there then is in the history, not in today's statuses.
 """
 
-from collections.abc import Iterable, Mapping
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -26,12 +27,14 @@ from coalition import stale
 from coalition.access import SYSTEM, Tier, acting_as, actor_of
 from coalition.models import Nation, Operation, Sector
 from pledges import counting
+from pledges import sure as how_sure
+from pledges.chances import HORIZON
 from pledges.counting import BLOCKED, FIRM, LEVELS, ZERO, CapabilityCount, LineCount
 from pledges.models import Allocation, Capability, Pledge, ReadinessLine, Requirement
+from pledges.sure import CapabilitySure, LineSure
 
 KIND = "readiness"
-HORIZON = timedelta(days=730)  # how far ahead of the start day charts look while no mandate ends it
-CHUNK_KEYS = 40
+CHUNK_KEYS = 15  # two workers share a full recompute evenly
 
 
 class DayIsPast(ValueError):
@@ -92,15 +95,19 @@ def recompute(keys: Iterable[str]) -> int:
         of_keys |= Q(operation=operation_id, capability__in=capability_ids)
         if operation := operations.get(operation_id):
             rows += _answers(operation, capability_ids)
-    stored = ReadinessLine.objects.bulk_create(
+    stored = _store(rows)
+    ReadinessLine.objects.filter(of_keys).exclude(pk__in=[row.pk for row in stored]).delete()
+    return len(rows)
+
+
+def _store(rows: list[ReadinessLine]) -> list[ReadinessLine]:
+    return ReadinessLine.objects.bulk_create(
         rows,
         update_conflicts=True,
         unique_fields=["operation", "capability", "requirement", "tier"],
-        update_fields=["starts", "ends_on", "answers", "nations", "computed_at", "computed_for"],
+        update_fields=["starts", "ends_on", "answers", "nations", "sure_starts", "sure", "computed_at", "computed_for"],
         batch_size=500,
     )
-    ReadinessLine.objects.filter(of_keys).exclude(pk__in=[row.pk for row in stored]).delete()
-    return len(rows)
 
 
 def _keys_of(operation: Operation) -> set[str]:
@@ -113,6 +120,7 @@ def _keys_of(operation: Operation) -> set[str]:
 def _answers(operation: Operation, capability_ids: list[int]) -> list[ReadinessLine]:
     """Return the rows to store for capabilities of one operation; none for a tier that sees nothing of one."""
     today = operation.today()
+    sure = how_sure.answered(operation, capability_ids, today=today)
     rows = []
     for capability_id, plan in load(operation, capability_ids, today=today).items():
         for tier in Tier:
@@ -137,6 +145,7 @@ def _answers(operation: Operation, capability_ids: list[int]) -> list[ReadinessL
                         nation: {level: _stored(cell) for level, cell in levels.items()}
                         for nation, levels in counts.nations.items()
                     },
+                    **_sure_at(tier, sure.get((capability_id, None))),
                 )
             )
             rows += (
@@ -146,10 +155,17 @@ def _answers(operation: Operation, capability_ids: list[int]) -> list[ReadinessL
                     starts=list(line.starts),
                     ends_on=max(horizon, line.starts[-1]),
                     answers=[_stored(stretch) for stretch in line.stretches],
+                    **_sure_at(tier, sure.get((capability_id, line_id))),
                 )
                 for line_id, line in counts.lines.items()
             )
     return rows
+
+
+def _sure_at(tier: Tier, found: how_sure.Stored | None) -> dict[str, Any]:
+    if tier != Tier.PLANNING or found is None:
+        return {}
+    return {"sure_starts": found.starts, "sure": found.stretches}
 
 
 def load(operation: Operation, capability_ids: Iterable[int], *, today: date) -> dict[int, counting.Plan]:
@@ -180,16 +196,11 @@ def load(operation: Operation, capability_ids: Iterable[int], *, today: date) ->
     ):
         lines[capability_id].append(counting.LineRow(*row))
     allocations: dict[int, list] = {pk: [] for pk in ids}
-    for capability_id, *row in (
-        Allocation.objects.filter(
-            requirement__operation=operation,
-            requirement__capability__in=ids,
-            pledge__operation=F("requirement__operation"),
-            pledge__capability=F("requirement__capability"),
-        )
-        .order_by("pk")
-        .values_list("requirement__capability_id", "pledge_id", "requirement_id", "quantity")
-    ):
+    # Not joined with the pledges: what to answer for is told by the lines, and ``seen_at`` asks for both ends.
+    line_ids = {line.id: capability_id for capability_id, found in lines.items() for line in found}
+    of_lines = Allocation.objects.filter(requirement__in=line_ids).order_by("pk")
+    for row in of_lines.values_list("pledge_id", "requirement_id", "quantity"):
+        capability_id = line_ids[row[1]]
         allocations[capability_id].append(counting.AllocationRow(*row))
     return {
         pk: counting.Plan(
@@ -229,7 +240,7 @@ def _plain(value: Any) -> Any:
 
 
 def _read(kind: type, stored: Mapping[str, Any] | None) -> Any:
-    """Return what ``_stored`` put away. Fields that this class does not know are measures of another module."""
+    """Return what ``_stored`` put away."""
     stored = stored or {}
     nothing = _nothing(kind)
     values = {}
@@ -244,10 +255,6 @@ def _read(kind: type, stored: Mapping[str, Any] | None) -> Any:
     return kind(**values)
 
 
-def _others(kind: type, stored: Mapping[str, Any] | None) -> dict[str, Any]:
-    return {name: value for name, value in (stored or {}).items() if name not in _names(kind)}
-
-
 # --- reading: pages and API ------------------------------------------------------------------
 
 
@@ -257,7 +264,7 @@ class Answer:
 
     threshold: str
     count: CapabilityCount | LineCount
-    measures: dict[str, Any]  # how sure: p_met and its like, by name, where the tier may see them
+    sure: CapabilitySure | LineSure | None  # how sure it is; None below the planning tier and on days without a need
 
     @property
     def _at(self) -> int:
@@ -307,6 +314,7 @@ class CapabilityAnswer(Answer):
     category: str
     unit: str
     count: CapabilityCount
+    sure: CapabilitySure | None  # None in a sector's matrix: the joint chance is of all lines, wherever they are
 
     @property
     def levels(self) -> dict[str, Decimal]:
@@ -371,6 +379,7 @@ class LineAnswer(Answer):
     needed_from: date
     needed_until: date | None
     count: LineCount
+    sure: LineSure | None
 
     @property
     def is_needed(self) -> bool:
@@ -420,7 +429,7 @@ class Stretch:
 
 @dataclass(frozen=True)
 class CapabilityDetail:
-    """One capability over time, and its lines over time."""
+    """One capability over time, and its lines over time; cut also where it becomes more or less sure, if that is seen."""
 
     now: CapabilityAnswer
     stretches: tuple[Stretch, ...]
@@ -496,11 +505,14 @@ def matrix(
         CapabilityAnswer(
             threshold,
             _read(CapabilityCount, answer),
-            _others(CapabilityCount, answer),
+            how_sure.capability_sure(sure),
             *capability,
         )
-        for answer, *capability in stored.filter(requirement=None).values_list(
-            "answer", "capability_id", *(f"capability__{name}" for name in ("code", "name", "category", "unit"))
+        for answer, sure, *capability in stored.filter(requirement=None).values_list(
+            "answer",
+            "how_sure",
+            "capability_id",
+            *(f"capability__{name}" for name in ("code", "name", "category", "unit")),
         )
     ]
     if sector is not None:
@@ -545,8 +557,8 @@ def requirement_lines(
     if only is not None:
         stored = stored.filter(requirement__in=list(only))
     lines = [
-        LineAnswer(threshold, _read(LineCount, answer), _others(LineCount, answer), *line)
-        for answer, *line in stored.values_list("answer", *_LINE)
+        LineAnswer(threshold, _read(LineCount, answer), how_sure.line_sure(sure), *line)
+        for answer, sure, *line in stored.values_list("answer", "how_sure", *_LINE)
     ]
     return sorted(lines, key=_worst_first)
 
@@ -563,8 +575,8 @@ def lines_on_their_days(
         ReadinessLine.objects.filter(operation=operation, requirement__in=[line.pk for line in lines]), day
     ).filter(tier=actor_of(user).tier)
     found = (
-        LineAnswer(threshold, _read(LineCount, answer), _others(LineCount, answer), *line)
-        for answer, *line in stored.values_list("answer", *_LINE)
+        LineAnswer(threshold, _read(LineCount, answer), how_sure.line_sure(sure), *line)
+        for answer, sure, *line in stored.values_list("answer", "how_sure", *_LINE)
     )
     return {line.requirement_id: line for line in found}
 
@@ -581,31 +593,84 @@ def capability_detail(
     named = (capability.pk, capability.code, capability.name, capability.category, capability.unit)
     whole: tuple[Stretch, ...] = ()
     lines = []
-    for starts, ends_on, answers, *line in (
+    for starts, ends_on, answers, sure_starts, sure, *line in (
         ReadinessLine.objects.filter(operation=operation, capability=capability, tier=tier)
         .order_by("requirement__priority", "requirement__needed_from", "requirement_id")
-        .values_list("starts", "ends_on", "answers", *_LINE)
+        .values_list("starts", "ends_on", "answers", "sure_starts", "sure", *_LINE)
     ):
-        requirement_id = line[0]
-        lasts = [day - timedelta(days=1) for day in starts[1:]] + [ends_on]
-        stretches = tuple(
-            Stretch(
-                first,
-                last,
-                CapabilityAnswer(threshold, _read(CapabilityCount, answer), _others(CapabilityCount, answer), *named)
-                if requirement_id is None
-                else LineAnswer(threshold, _read(LineCount, answer), _others(LineCount, answer), *line),
+        cut = list(_cut(starts, answers, sure_starts, sure, ends_on))
+        if line[0] is None:
+            whole = tuple(
+                Stretch(
+                    first,
+                    last,
+                    CapabilityAnswer(
+                        threshold, _read(CapabilityCount, answer), how_sure.capability_sure(found), *named
+                    ),
+                )
+                for first, last, answer, found in cut
             )
-            for first, last, answer in zip(starts, lasts, answers, strict=True)
-        )
-        if requirement_id is None:
-            whole = stretches
         else:
-            lines.append(stretches)
+            lines.append(
+                tuple(
+                    Stretch(
+                        first, last, LineAnswer(threshold, _read(LineCount, answer), how_sure.line_sure(found), *line)
+                    )
+                    for first, last, answer, found in cut
+                )
+            )
     if not whole:
         return None
     now = [stretch.answer for stretch in whole if stretch.first <= on][-1]
     return CapabilityDetail(now, whole, tuple(lines))
+
+
+def lines_over_time(
+    operation: Operation, *, tier: int, on: date, threshold: str = FIRM
+) -> list[tuple[str, tuple[Stretch, ...]]]:
+    """Return every line's category and stretches as a tier sees them, by capability and line. One query.
+
+    Raises as ``matrix`` does.
+    """
+    counting.place_of(threshold)
+    _refuse_the_past(operation, on)
+    rows = (
+        ReadinessLine.objects.filter(operation=operation, tier=tier)
+        .exclude(requirement=None)
+        .order_by("capability__name", "requirement")
+        .values_list("capability__category", "starts", "ends_on", "answers", "sure_starts", "sure", *_LINE)
+    )
+    return [
+        (
+            category,
+            tuple(
+                Stretch(first, last, LineAnswer(threshold, _read(LineCount, answer), how_sure.line_sure(found), *line))
+                for first, last, answer, found in _cut(starts, answers, sure_starts, sure, ends_on)
+            ),
+        )
+        for category, starts, ends_on, answers, sure_starts, sure, *line in rows
+    ]
+
+
+def _cut(
+    starts: list[date], answers: list[dict], sure_starts: list[date], sure: list[dict], ends_on: date
+) -> Iterator[tuple[date, date, dict, dict | None]]:
+    """Yield first day, last day, count and how sure, cut wherever one of the two begins anew."""
+    firsts = sorted({*starts, *(day for day in sure_starts if starts[0] <= day <= ends_on)})
+    for first, following in zip(firsts, [*firsts[1:], None], strict=True):
+        last = max(ends_on, first) if following is None else following - timedelta(days=1)
+        found = bisect_right(sure_starts, first) - 1
+        yield first, last, answers[bisect_right(starts, first) - 1], sure[found] if found >= 0 else None
+
+
+def held(stretches: Sequence[Stretch]) -> how_sure.Held | None:
+    """Return from which day the chance is high enough to the end, or when it is lost; None where the tier has none."""
+    return how_sure.held([stretch.first for stretch in stretches], [stretch.answer.sure for stretch in stretches])
+
+
+def gap_days(stretches: Sequence[Stretch]) -> int:
+    """Return on how many days, up to the last worth drawing, a need is not covered at the threshold."""
+    return sum((stretch.last - stretch.first).days + 1 for stretch in stretches if stretch.answer.gap > 0)
 
 
 def nation_matrix(operation: Operation, *, tier: int) -> list[NationRow]:
@@ -663,7 +728,7 @@ _LINE = (
 
 
 def _stored_on(operation: Operation, on: date, tier: int) -> QuerySet[ReadinessLine]:
-    """Return the stored rows of a tier with ``answer``, the object of the stretch that holds the day."""
+    """Return the stored rows of a tier with ``answer`` and ``how_sure``, the objects of the stretches that hold the day."""
     _refuse_the_past(operation, on)
     return _with_answer(
         ReadinessLine.objects.filter(operation=operation, tier=tier, starts__0__lte=on), Cast(Value(on), DateField())
@@ -671,9 +736,11 @@ def _stored_on(operation: Operation, on: date, tier: int) -> QuerySet[ReadinessL
 
 
 def _with_answer(stored: QuerySet[ReadinessLine], day: Expression) -> QuerySet[ReadinessLine]:
-    place = Func(day, F("starts"), function="width_bucket", output_field=IntegerField()) - Value(1)
-    answer = Func(F("answers"), place, template="(%(expressions)s)", arg_joiner=" -> ", output_field=JSONField())
-    return stored.annotate(answer=answer).order_by()
+    def at(starts: str, stretches: str) -> Func:
+        place = Func(day, F(starts), function="width_bucket", output_field=IntegerField()) - Value(1)
+        return Func(F(stretches), place, template="(%(expressions)s)", arg_joiner=" -> ", output_field=JSONField())
+
+    return stored.annotate(answer=at("starts", "answers"), how_sure=at("sure_starts", "sure")).order_by()
 
 
 def _refuse_the_past(operation: Operation, on: date) -> None:
@@ -691,7 +758,7 @@ def _in_sector(rows: list[CapabilityAnswer], stored: QuerySet[ReadinessLine]) ->
         CapabilityAnswer(
             row.threshold,
             replace(counting.over_lines(lines[row.capability_id]), free=row.count.free),
-            {},
+            None,
             *attrgetter("capability_id", "code", "name", "category", "unit")(row),
         )
         for row in rows

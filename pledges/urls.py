@@ -48,12 +48,19 @@ readiness_urls = [
     path("nations/", readiness.nations, name="nations"),
     path("age/", readiness.age, name="age"),
     path("suggest/", suggesting.page, name="suggest"),
-    path("what-if/", what_if.page, name="what_if"),
-    path("what-if/effects/", what_if.effects, name="effects"),
-    path("what-if/compare/", what_if.side_by_side, name="side_by_side"),
-    path("what-if/save/", what_if.save, name="save_scenario"),
-    path("what-if/<int:scenario_id>/forget/", what_if.forget, name="forget_scenario"),
+    path("gaps/", readiness.gap_paper, name="gaps"),
+    path("cliffs/", readiness.cliff_list, name="cliffs"),
+    path("cliffs/calendar.ics", readiness.cliff_calendar, name="cliff_calendar"),
+    path("method/", readiness.method, name="method"),
     path("<slug:code>/", readiness.capability, name="capability"),
+    path("<slug:code>/data.csv", readiness.capability_data, name="capability_data"),
+]
+what_if_urls = [
+    path("", what_if.page, name="page"),
+    path("effects/", what_if.effects, name="effects"),
+    path("compare/", what_if.side_by_side, name="compare"),
+    path("save/", what_if.save, name="save"),
+    path("<int:scenario_id>/forget/", what_if.forget, name="forget"),
 ]
 
 urlpatterns = [
@@ -63,5 +70,6 @@ urlpatterns = [
     path("capabilities/", include((capability_urls, "capabilities"))),
     path("nations/", include((nation_urls, "nations"))),
     path("conditions/", include((condition_urls, "conditions"))),
+    path("readiness/what-if/", include((what_if_urls, "what_if"))),
     path("readiness/", include((readiness_urls, "readiness"))),
 ]

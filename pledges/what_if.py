@@ -39,7 +39,7 @@ class Scenario:
     def query(self) -> str:
         """Return the scenario as the query string of its address; reading it again gives the same scenario."""
         supposed = self.supposed
-        pairs = [("operation", self.operation.pk), ("on", self.on.isoformat())]
+        pairs = [("operation", self.operation.code), ("on", self.on.isoformat())]
         pairs += [("condition", f"{pk}:{state}") for pk, state in sorted(supposed.states.items())]
         pairs += [("probability", f"{pk}:{chance:g}") for pk, chance in sorted(supposed.probabilities.items())]
         pairs += [("out", code) for code in sorted(supposed.nations_out)]

@@ -1,10 +1,16 @@
 """Fixtures for all tests. The engines start with the first import: see tests/bed.py."""
 
+import hypothesis
 import pytest
 from django.conf import settings
 
 from tests import bed  # before anything that imports models
 from tests.product import running_product
+
+# `make test ARGS="--hypothesis-profile=thorough -k recount"` tries thousands of random plans in place of a handful.
+hypothesis.settings.register_profile("quick", max_examples=60, deadline=None)
+hypothesis.settings.register_profile("thorough", max_examples=2_000, deadline=None)
+hypothesis.settings.load_profile("quick")
 
 
 @pytest.fixture(scope="session")
@@ -49,3 +55,10 @@ def live_product():
     """The real thing with the demo loaded: web, worker, beat and engines of its own, shared by a whole run."""
     with running_product(bed.DATA_DIR / f"product-{bed.NUMBER}", demo=True) as product:
         yield product
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print what tests measured and noted by ``record_property``."""
+    for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
+        for name, value in report.user_properties if report.when == "call" else ():
+            terminalreporter.write_line(f"{name}: {value}")

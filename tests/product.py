@@ -34,7 +34,7 @@ class Product:
 
     def __init__(self, data_dir: Path, *, demo: bool):
         self.data_dir = data_dir
-        self.port = embedded._free_port()
+        self.port = embedded.free_port()
         self.address = f"http://127.0.0.1:{self.port}"
         ours = {"DATA_DIR": str(data_dir), "PORT": str(self.port), "DEMO": str(int(demo))}
         self._environment = {name: value for name, value in os.environ.items() if name != "REDIS_URL"} | ours

@@ -1,7 +1,6 @@
 """What the documents promise is there."""
 
 import re
-import subprocess
 
 from tests.bed import ROOT
 
@@ -13,6 +12,9 @@ def test_every_setting_is_in_env_example_and_nothing_else():
     assert explained == names
 
 
+PASSES_ON = "coalition/imports/sandbox.py"  # reads no setting: it makes a child's environment
+
+
 def test_only_env_reads_the_environment():
     readers = [
         str(path.relative_to(ROOT))
@@ -20,7 +22,7 @@ def test_only_env_reads_the_environment():
         for path in (ROOT / app).rglob("*.py")
         if re.search(r"os\.getenv|os\.environ(\[|\.get)", path.read_text())
     ]
-    assert readers == []
+    assert set(readers) <= {PASSES_ON}
 
 
 def test_every_make_target_in_the_readme_exists():
@@ -30,12 +32,12 @@ def test_every_make_target_in_the_readme_exists():
 
 
 def test_links_between_documents_lead_somewhere():
-    files = subprocess.run(["git", "ls-files", "*.md"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    files = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
     dead = [
-        f"{name}: {target}"
-        for name in files.split()
-        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", (ROOT / name).read_text())
-        if not (ROOT / name).parent.joinpath(target).exists() and not target.startswith("docs/screenshots/")
+        f"{path.relative_to(ROOT)}: {target}"
+        for path in files
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text())
+        if not path.parent.joinpath(target).exists() and not target.startswith("docs/screenshots/")
     ]
     assert dead == []
 

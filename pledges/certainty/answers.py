@@ -26,9 +26,7 @@ def staleness(days_overdue: float, half_life_days: float) -> float:
     return 2.0 ** (-max(0.0, float(days_overdue)) / float(half_life_days))
 
 
-def lines(
-    plans: Sequence[Plan], conditions: Sequence[float], *, budget: float = LINE_BUDGET
-) -> list[LineAnswer]:
+def lines(plans: Sequence[Plan], conditions: Sequence[float], *, budget: float = LINE_BUDGET) -> list[LineAnswer]:
     """Return the answer for each need line, all of them worked out together.
 
     `conditions` are chances: 1 for a condition met or waived, 0 for one that failed. `budget` bounds each
@@ -49,10 +47,11 @@ def capabilities(
     budget: float = LINE_BUDGET,
     pool_budget: float = POOL_BUDGET,
 ) -> list[CapabilityAnswer]:
-    """Return the answer for each capability with its lines, all worked out together. See `lines` for the
-    arguments.
+    """Return the answer for each capability with its lines, all of them worked out together.
 
-    `pool_budget` is the budget of each pooled sum.
+    `pool_budget` is the budget of each pooled sum; for the other arguments and what is raised see `lines`.
+    Raises ValueError, too, when one pledge has different chances or conditions on one day, and when some
+    lines of a capability want any one contribution and others the sum.
     """
     open_conditions = checked(conditions)
     prepared = [group_of(group, open_conditions, budget, pool_budget) for group in groups]
@@ -68,17 +67,21 @@ def holds_from(answer: LineAnswer | CapabilityAnswer, level: float = 0.8) -> Cro
     Where it does not hold at the end: the first day it holds, and the day it is lost for the first time.
     Never: (None, None).
     """
-    chances = answer.p_met if isinstance(answer, LineAnswer) else answer.p_all
+    return crossing(answer.first, answer.p_met if isinstance(answer, LineAnswer) else answer.p_all, level)
+
+
+def crossing(first: np.ndarray, chances: np.ndarray, level: float) -> Crossing:
+    """Return what `holds_from` does, for stretches that begin on the days `first`; empty: (None, None)."""
     holds = chances >= level - TOLERANCE
     if not holds.any():
         return Crossing(None, None)
     if holds[-1]:
         misses = np.flatnonzero(~holds)
         begin = misses[-1] + 1 if len(misses) else 0
-        return Crossing(int(answer.first[begin]), None)
+        return Crossing(int(first[begin]), None)
     begin = int(np.argmax(holds))
     lost = begin + int(np.argmin(holds[begin:]))
-    return Crossing(int(answer.first[begin]), int(answer.first[lost]))
+    return Crossing(int(first[begin]), int(first[lost]))
 
 
 def chances_of(values: np.ndarray) -> np.ndarray:

@@ -161,9 +161,7 @@ def _counted(plan: Plan) -> tuple[Fraction | int, list[Fraction | int]]:
 
 def group_of(group: Capability, conditions: Conditions, budget: float, pool_budget: float) -> Group:
     if len({plan.any_one for plan in group.lines}) > 1:
-        raise ValueError(
-            "the lines of one capability are either all met by any one contribution or all by the sum"
-        )
+        raise ValueError("the lines of one capability are either all met by any one contribution or all by the sum")
     courses = [course_of(plan, conditions, budget) for plan in group.lines]
     pool = _pool_of(group, conditions, pool_budget)
     chances = list(conditions.chances)
@@ -260,10 +258,7 @@ def _tie_split_pledges(courses: list[Course], chances: list[float]) -> None:
             pieces = [courses[line].pieces[place] for line, place in together]
             if len(together) < 2:
                 continue
-            if (
-                len({piece.gate for piece in pieces}) > 1
-                or np.ptp([piece.chance for piece in pieces]) > SAME_CHANCE
-            ):
+            if len({piece.gate for piece in pieces}) > 1 or np.ptp([piece.chance for piece in pieces]) > SAME_CHANCE:
                 raise ValueError(f"pledge {pledge} has different chances or conditions on one day")
             if pieces[0].chance < 1:
                 event = 1 << len(chances)
@@ -316,9 +311,12 @@ def _keep_shared_conditions(courses: list[Course]) -> None:
                 first, last = spans.setdefault(c, {}).get(line, (piece.first, piece.last))
                 spans[c][line] = min(first, piece.first), max(last, piece.last)
     for c, by_line in spans.items():
-        for line in by_line:
+        begins = sorted(first for first, _ in by_line.values())
+        ends = sorted(last for _, last in by_line.values())
+        for line, (first, last) in by_line.items():
             course = courses[line]
-            for other, (first, last) in by_line.items():
-                if other != line:
-                    for t in range(bisect_left(course.lasts, first), bisect_right(course.firsts, last)):
-                        course.kept[t] |= 1 << c
+            for t in range(bisect_left(course.lasts, first), bisect_right(course.firsts, last)):
+                # The lines whose span touches the stretch: those that have begun, less those that have ended.
+                touching = bisect_right(begins, course.lasts[t]) - bisect_left(ends, course.firsts[t])
+                if touching > 1:
+                    course.kept[t] |= 1 << c

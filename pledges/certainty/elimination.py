@@ -7,6 +7,7 @@ never listed. What costs is the *frontier*, the conditions that are in hand at o
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import inf
 
 import numpy as np
 
@@ -112,7 +113,8 @@ def schedule(problem: GatedSum) -> Schedule:
     """Return the order of work with its cost. Greedy: next is the condition that leaves the smallest
     frontier.
 
-    Nothing is computed yet, so the caller can refuse what is too wide or too dear.
+    Nothing is computed yet, so the caller can refuse what is too wide or too dear. What is wider than
+    `WIDEST_FRONTIER` has no blocks and infinite costs.
     """
     chances, gates = _folded(problem)
     members: dict[int, list[int]] = {}
@@ -137,7 +139,10 @@ def schedule(problem: GatedSum) -> Schedule:
     for gate in sorted(members, key=lambda gate: (gate.bit_count(), gate)):
         opened |= gate
         blocks.append((None, members[gate], opened))
-    return _costed(problem, chances, gates, blocks)
+    frontier = max((mask.bit_count() for _, _, mask in blocks), default=0)
+    if frontier > WIDEST_FRONTIER:
+        return Schedule((), tuple(chances), tuple(gates), frontier, inf, inf, inf, inf)
+    return _costed(problem, chances, gates, blocks, frontier)
 
 
 def distribution(problem: GatedSum, plan: Schedule, unit: int = 1) -> tuple[np.ndarray, tuple[int, ...]]:
@@ -169,11 +174,11 @@ def _folded(problem: GatedSum) -> tuple[list[float], list[int]]:
     return chances, gates
 
 
-def _costed(problem: GatedSum, chances: list[float], gates: list[int], blocks: list) -> Schedule:
+def _costed(problem: GatedSum, chances: list[float], gates: list[int], blocks: list, frontier: int) -> Schedule:
     """Walk through the blocks as `_worked` will, but only add up what it will touch."""
     cuts: set[int] = {0, problem.stretches}
     reach = np.zeros(problem.stretches, dtype=np.float64)
-    done, frontier = [], 0
+    done = []
     fixed = sliding = states = state_weight = 0.0
     for condition, members, mask in blocks:
         # Small weights first: while the reach is small, there is little to shift.
@@ -197,7 +202,6 @@ def _costed(problem: GatedSum, chances: list[float], gates: list[int], blocks: l
         sliding += 3 * all_cells * longest
         states = max(states, all_cells)
         state_weight = max(state_weight, all_cells * longest)
-        frontier = max(frontier, mask.bit_count())
         done.append(Block(condition, tuple(members), tuple(bits(mask)), boundaries))
     fixed += problem.stretches
     sliding += problem.stretches * (float(reach.max()) if problem.stretches else 0.0)
@@ -209,10 +213,7 @@ def _worked(problem: GatedSum, plan: Schedule, block: Block, before: _State, uni
     members.
     """
     weights = {i: in_units(problem.weights[i], unit) for i in block.members}
-    rows = {
-        i: (bisect_left(block.cuts, problem.begins[i]), bisect_left(block.cuts, problem.ends[i]))
-        for i in weights
-    }
+    rows = {i: (bisect_left(block.cuts, problem.begins[i]), bisect_left(block.cuts, problem.ends[i])) for i in weights}
     # Which of the old stretches each of the new, finer ones was part of.
     origin = np.searchsorted(before.cuts, block.cuts[:-1], side="right") - 1
     reach = before.reach[origin]
@@ -237,7 +238,7 @@ def _worked(problem: GatedSum, plan: Schedule, block: Block, before: _State, uni
         off = np.take(old, 0, axis=place)[origin] * (1 - chance)
         # A condition that was not in hand yet has one state for both: nothing has depended on it so far.
         values[..., :known] = np.take(old, old.shape[place] - 1, axis=place)[origin] * chance
-    spare = np.empty(CACHED_CELLS)
+    spare = np.empty(max(CACHED_CELLS, 1 << len(axes)))
     for i, weight in weights.items():
         begin, end = rows[i]
         holds = tuple(1 if plan.gates[i] >> c & 1 else slice(None) for c in axes)
@@ -252,8 +253,8 @@ def _worked(problem: GatedSum, plan: Schedule, block: Block, before: _State, uni
 def _add(values: np.ndarray, chance: float, weight: int, top: int, spare: np.ndarray) -> None:
     """Let a contribution come with `chance`: shift that part of P(sum = x), x < top, by its weight, in place.
 
-    `spare` is room for CACHED_CELLS numbers. Long sums are cut as well, from the top down: what was shifted
-    lands above the cut, where the work is done.
+    `spare` is room for CACHED_CELLS numbers, or one for each state if there are more. Long sums are cut as
+    well, from the top down: what was shifted lands above the cut, where the work is done.
     """
     if weight == 0 or not len(values):
         return

@@ -116,6 +116,8 @@ def _multiply(group: Group, run: _Run, tables: _Tables, joint: Joint) -> list[in
     factors = []
     for slots in by_line.values():
         mask = elimination.union(tables.mask[slot] for slot in slots if slot is not None)
+        if len(run) > 1 and len(run) << mask.bit_count() > MOST_JOINT_CELLS:
+            return [t for one in run for t in _multiply(group, [one], tables, joint)]
         factors.append((mask, tables.split_by(slots, mask)))
     chances = group.courses[0].chances
     everything = elimination.union(mask for mask, _ in factors)
@@ -173,9 +175,7 @@ def _simulate_joint(group: Group, where: list[int], joint: Joint) -> None:
             begin = bisect_left(where, bisect_left(group.firsts, piece.first))
             end = bisect_left(where, bisect_right(group.lasts, piece.last))
             if begin < end:
-                entries.append(
-                    sampling.Entry(line, piece.pledge, piece.weight, piece.chance, piece.gate, begin, end)
-                )
+                entries.append(sampling.Entry(line, piece.pledge, piece.weight, piece.chance, piece.gate, begin, end))
     count = len(group.courses)
     draws = sampling.affordable_draws(len(entries), len(where), count, PATIENCE * group.budget)
     conditions = group.courses[0].conditions

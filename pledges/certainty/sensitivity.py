@@ -153,16 +153,12 @@ def _prepared(groups: Sequence[Capability], conditions: Sequence[float], budget:
 
 def _of_pledges(group: Group, pledges: frozenset[int]) -> list[set[int]]:
     """Return the places of these pledges' pieces, per line."""
-    return [
-        {i for i, piece in enumerate(course.plain) if piece.pledge in pledges} for course in group.courses
-    ]
+    return [{i for i, piece in enumerate(course.plain) if piece.pledge in pledges} for course in group.courses]
 
 
 def _of_condition(group: Group, condition: int) -> list[set[int]]:
     """Return the places of the pieces that hang on the condition, per line."""
-    return [
-        {i for i, piece in enumerate(course.plain) if piece.gate >> condition & 1} for course in group.courses
-    ]
+    return [{i for i, piece in enumerate(course.plain) if piece.gate >> condition & 1} for course in group.courses]
 
 
 def _left_out(place: int, group: Group, pieces: list[set[int]]) -> _Changed | None:
@@ -211,9 +207,7 @@ def _worked_out(prepared: list[Group], changes: Mapping[Owner, list[_Changed]]) 
         for changed in some:
             p_all = before[changed.place].copy()
             p_all[changed.stretches] = chances_of(next(joints).p_all)
-            p_met = {
-                line: chances_of(columns.p_met[changed.group.courses[line].slots()]) for line in changed.lines
-            }
+            p_met = {line: chances_of(columns.p_met[changed.group.courses[line].slots()]) for line in changed.lines}
             found[owner].append(Loss(changed.place, p_all, p_met))
     return found
 

@@ -90,14 +90,10 @@ def solved(courses: Sequence[Course]) -> Columns:
     bases: list[int] = []
     for course in courses:
         stretches = _stretches(course)
-        short = [
-            t for t, stretch in enumerate(stretches) if stretch.can_be_listed and stretch.cells <= SHORT_CELLS
-        ]
+        short = [t for t, stretch in enumerate(stretches) if stretch.can_be_listed and stretch.cells <= SHORT_CELLS]
         if len(short) < len(stretches):
             known = set(short)
-            short += _solve_long(
-                course, stretches, [t for t in range(len(stretches)) if t not in known], columns
-            )
+            short += _solve_long(course, stretches, [t for t in range(len(stretches)) if t not in known], columns)
         for t in short:
             batch.append(_short(course, stretches[t]))
             slots.append(course.slot + t)
@@ -173,9 +169,7 @@ def _read_subsets(columns: Columns, slots: list[int], base: np.ndarray, found: e
         # The smallest total is reached for certain, whatever the additions were rounded to.
         first = np.where(reached.any(axis=1), np.argmax(reached, axis=1), totals.shape[1] - 1)
         columns.percentiles[slots, place] = base + totals[rows, first]
-    columns.minimum[slots] = base + (found.chances * np.minimum(found.totals, found.needs[:, None])).sum(
-        axis=1
-    )
+    columns.minimum[slots] = base + (found.chances * np.minimum(found.totals, found.needs[:, None])).sum(axis=1)
     columns.add_tables(slots, found.given)
 
 
@@ -195,25 +189,31 @@ def _solve_long(course: Course, stretches: list[_Stretch], where: list[int], col
     if listed and exact > min(course.budget, listing):
         if len(listed) < len(where):
             rest = sorted(set(where) - set(listed))
-            return _solve_long(course, stretches, listed, columns) + _solve_long(
-                course, stretches, rest, columns
-            )
+            better = _solve_long(course, stretches, listed, columns)
+            return better + _solve_long(course, stretches, rest, columns)
         if listing <= course.budget:
             return listed
-    if kept and exact > course.budget:
-        problem, members = _gated_sum(course, where, 0)
-        order = elimination.schedule(problem)
-        exact = order.steps(unit) if _is_possible(order, unit) else math.inf
+    if exact <= course.budget:
+        _eliminate(_Long(course, stretches, where, problem, members, order), unit, columns)
+        return []
     patience = PATIENCE * course.budget
+    bins = _bins(problem, order, unit, patience)
+    if kept:
+        unsplit, _ = _gated_sum(course, where, 0)
+        unsplit_order = elimination.schedule(unsplit)
+        unsplit_exact = unsplit_order.steps(unit) if _is_possible(unsplit_order, unit) else math.inf
+        # An exact line is worth more than a joint chance that need not be simulated; a binned line is not.
+        if unsplit_exact <= course.budget or all(way.error > FINE_ERROR for way in bins):
+            problem, order, exact = unsplit, unsplit_order, unsplit_exact
+            bins = _bins(problem, order, unit, patience)
     draws = sampling.affordable_draws(len(members), len(where), 1, patience)
     ways = [
+        *bins,
         _Way(_eliminate, 0.0, exact, unit),
         _Way(_simulate, sampling.error_of(draws), sampling.steps(len(members), len(where), 1, draws), draws),
     ]
     if listed:
         ways.append(_Way(None, 0.0, listing, 0))
-    for bins in _widths(problem, order, unit, patience):
-        ways.append(_Way(_eliminate, bins * _error_per_unit(problem), order.steps(bins), bins))
     way = _best(ways, course.budget)
     if way.work is None:
         return listed
@@ -255,22 +255,24 @@ def _best(ways: list[_Way], budget: float) -> _Way:
     return min(fine, key=lambda way: way.steps) if fine else min(affordable, key=lambda way: way.error)
 
 
-def _widths(
-    problem: elimination.GatedSum, order: elimination.Schedule, unit: int, patience: float
-) -> list[int]:
-    """Return widths of bins worth a look: the widest that promises `FINE_ERROR`, the narrowest that can be
-    afforded.
+def _bins(problem: elimination.GatedSum, order: elimination.Schedule, unit: int, patience: float) -> list[_Way]:
+    """Return the ways worth a look: the widest bins that promise `FINE_ERROR`, and the narrowest affordable
+    ones.
     """
-    if not problem.weights or order.fixed >= patience:
+    if not problem.weights or order.fixed >= patience or order.states >= elimination.MOST_CELLS:
         return []
-    if not _is_possible(order, sum(problem.weights)):
-        return []
-    fine = int(FINE_ERROR / _error_per_unit(problem)) // unit * unit
-    cheap = math.ceil(order.sliding / (patience - order.fixed))
-    if order.states < elimination.MOST_CELLS:
-        cheap = max(cheap, math.ceil(order.state_weight / (elimination.MOST_CELLS - order.states)))
+    error_per_unit = _error_per_unit(problem)
+    fine = int(FINE_ERROR / error_per_unit)
+    affordable = math.ceil(
+        max(
+            order.sliding / (patience - order.fixed),
+            order.state_weight / (elimination.MOST_CELLS - order.states),
+        )
+    )
     return [
-        width for width in (fine, -(-cheap // unit) * unit) if width > unit and _is_possible(order, width)
+        _Way(_eliminate, width * error_per_unit, order.steps(width), width)
+        for width in (fine // unit * unit, -(-affordable // unit) * unit)
+        if width > unit and order.steps(width) <= patience and _is_possible(order, width)
     ]
 
 

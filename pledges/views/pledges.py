@@ -199,7 +199,7 @@ def new(request: HttpRequest) -> HttpResponse:
         else:
             if not answer.replayed:
                 messages.success(request, "The pledge is logged. The dashboards count it within a second or two.")
-            again = reverse("pledges:new") + f"?operation={operation.pk}"
+            again = reverse("pledges:new") + f"?operation={operation.code}"
             return redirect(again if "another" in request.POST else answer.location)
     return _form_page(request, form, caveats, title="Log a pledge")
 

@@ -65,11 +65,9 @@ def _accept(request: HttpRequest, operation: Operation, asked: dict[str, str]) -
 
     def allocate() -> editing.Answer:
         accepted = suggesting.accept(_picks(request), by=request.user)
-        for allocation in accepted.done:
-            line = allocation.requirement
-            messages.success(
-                request, f"{figure(allocation.quantity)} of P{allocation.pledge_id} now answer R{line.pk}."
-            )
+        if accepted.done:
+            said = ", ".join(f"{figure(a.quantity)} of P{a.pledge_id} for R{a.requirement_id}" for a in accepted.done)
+            messages.success(request, f"Allocated: {said}.")
         for refusal in accepted.refused:
             messages.error(request, refusal.sentence)
         if not accepted.done and not accepted.refused:

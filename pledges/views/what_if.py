@@ -40,11 +40,14 @@ def page(request: HttpRequest) -> HttpResponse:
 def _choices(request: HttpRequest, operation: Operation, scenario: what_if.Scenario | None) -> dict:
     """Return what the form offers, with what the scenario has chosen."""
     supposed = scenario.supposed if scenario else None
-    conditions = Condition.objects.visible_to(request.user).filter(operation=operation).order_by("state", "title")
+    conditions = Condition.objects.visible_to(request.user).filter(operation=operation).order_by("title")
     touched = (supposed.withdrawn | supposed.slipped.keys()) if supposed else set()
     pledges = Pledge.objects.visible_to(request.user).filter(pk__in=touched).select_related("nation", "capability")
     return {
-        "conditions": [(row, supposed.states.get(row.pk, "") if supposed else "") for row in conditions],
+        "conditions": sorted(
+            ((row, supposed.states.get(row.pk, "") if supposed else "") for row in conditions),
+            key=lambda pair: pair[0].state != Condition.State.OPEN,
+        ),
         "states": Condition.State.choices,
         "nations": Nation.objects.filter(pledges__operation=operation).distinct().order_by("name"),
         "out": supposed.nations_out if supposed else frozenset(),
@@ -96,7 +99,7 @@ def _shown(effect: what_if.Effect, thing, lines: dict[int, Requirement], widest:
 def save(request: HttpRequest) -> HttpResponse:
     """Give a scenario a name, so that others find it."""
     asked = QueryDict(request.POST.get("query", "")[:8000])
-    operation = get_object_or_404(Operation.objects.visible_to(request.user), pk=asked.get("operation") or 0)
+    operation = get_object_or_404(Operation.objects.visible_to(request.user), code=asked.get("operation", ""))
     name = request.POST.get("name", "").strip()[:120]
     try:
         scenario = what_if.read(operation, asked, user=request.user)
@@ -115,7 +118,7 @@ def save(request: HttpRequest) -> HttpResponse:
         messages.error(request, f"There is already a scenario called “{name}”.")
     else:
         messages.success(request, f"“{name}” is saved. The plan is as it was.")
-    return redirect(f"{reverse('readiness:what_if')}?{asked.urlencode()}")
+    return redirect(f"{reverse('what_if:page')}?{asked.urlencode()}")
 
 
 @require_POST
@@ -125,7 +128,7 @@ def forget(request: HttpRequest, scenario_id: int) -> HttpResponse:
     scenario = get_object_or_404(SavedScenario.objects.visible_to(request.user), pk=scenario_id)
     scenario.delete()
     messages.success(request, f"“{scenario.name}” is deleted.")
-    return redirect("readiness:what_if")
+    return redirect("what_if:page")
 
 
 @require_GET

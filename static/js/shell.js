@@ -82,6 +82,13 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
+// Filters that are not set stay out of the address.
+document.addEventListener("htmx:configRequest", (event) => {
+  const { verb, formData } = event.detail;
+  if (verb !== "get") return;
+  for (const [name, value] of [...formData.entries()]) if (value === "" || value === "unknown") formData.delete(name);
+});
+
 // A failed htmx request must be seen: say it where messages are.
 const complain = (text) => {
   const message = document.createElement("div");

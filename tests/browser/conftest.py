@@ -2,11 +2,14 @@
 
 import os
 import shutil
+from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
+
+from tests.browser.person import log_in
 
 # Playwright runs an event loop in this thread, and Django would refuse to look into a database beside one.
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
@@ -54,8 +57,10 @@ def browser():
 def new_page(browser: Browser, live_product):
     """Return a function that opens a page with cookies of its own: ``new_page("phone", color_scheme="dark")``.
 
+    A page that the site itself opens beside it is watched too.
+
     At the end of the test every request to a foreign host, every broken content policy and every error in a script
-    that any of these pages saw fails it.
+    that any of these pages saw fails it; ``new_page.faults`` holds them.
     """
     contexts, faults = [], []
     home = urlsplit(live_product.address).netloc
@@ -79,19 +84,65 @@ def new_page(browser: Browser, live_product):
         )  # fmt: skip
         contexts.append(context)
         context.route("**/*", stay_home)
-        page = context.new_page()
-        page.on("console", listen)
-        page.on("pageerror", lambda error: faults.append(f"error in a script: {error}"))
-        page.set_default_timeout(10_000)
-        return page
+        context.on("console", listen)
+        context.on("weberror", lambda error: faults.append(f"error in a script: {error.error}"))
+        context.set_default_timeout(10_000)
+        return context.new_page()
 
+    open_page.faults = faults
     yield open_page
     for context in contexts:
         context.close()
     assert faults == []
 
 
+@pytest.fixture(scope="session")
+def places(browser, live_product, _cookies_of):
+    """What the addresses of pages are filled with: a pledge, a line and a condition of the demo, by their ids."""
+    context = browser.new_context(base_url=live_product.address, storage_state=_cookies_of("planner-one"))
+    page = context.new_page()
+
+    def first(listing: str, thing: str) -> str:
+        page.goto(listing)
+        address = page.locator(f"tbody a[href^='/{thing}/']").first.get_attribute("href")
+        return address.split("/")[2]
+
+    found = {
+        "pledge": first("/pledges/table/?status=ready&superseded=false", "pledges"),
+        "line": first("/requirements/", "requirements"),
+        "condition": first("/conditions/", "conditions"),
+    }
+    context.close()
+    return found
+
+
 @pytest.fixture
 def page(new_page):
     """A wide, light page of a stranger."""
     return new_page()
+
+
+@pytest.fixture(scope="session")
+def _cookies_of(browser: Browser, live_product):
+    """Return a function that logs a demo person in once and gives their cookies."""
+
+    @cache
+    def cookies_of(username: str) -> dict:
+        context = browser.new_context(base_url=live_product.address)
+        page = context.new_page()
+        log_in(page, username)
+        expect(page).to_have_url(f"{live_product.address}/")
+        cookies = context.storage_state()
+        context.close()
+        return cookies
+
+    return cookies_of
+
+
+@pytest.fixture
+def page_of(new_page, _cookies_of):
+    """Return a function that opens a page of a demo person who is logged in: ``page_of("officer-fr", "phone")``.
+
+    All pages of a person share a session, so a test that logs out must log in by itself.
+    """
+    return lambda username, view="wide", **more: new_page(view, storage_state=_cookies_of(username), **more)

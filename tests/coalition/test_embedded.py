@@ -169,7 +169,7 @@ def test_a_process_that_only_has_the_number_of_an_old_engine_is_left_alone(tmp_p
         bystander.wait()
 
 
-def test_a_free_port_is_free_and_a_taken_one_is_not():
+def test_afree_port_is_free_and_a_taken_one_is_not():
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()

@@ -36,7 +36,7 @@ PAGES = [
     "/conditions/",
     "/conditions/{condition}/",
     "/readiness/",
-    "/readiness/?on=start&threshold=offered&category=troops&sector=north",
+    "/readiness/?threshold=offered&category=troops&sector=north",
     "/readiness/nations/",
     "/readiness/infantry/",
     "/readiness/age/",

@@ -327,7 +327,6 @@ def taken_back():
 
 
 @time_machine.travel(datetime(2026, 11, 22, 10, tzinfo=UTC))
-@settings(deadline=None)
 @given(plan=plans())
 def test_stored_answers_equal_a_recount_whatever_the_plan(plan):
     with taken_back():
@@ -349,7 +348,7 @@ def totals(operation, tier):
 
 
 @time_machine.travel(datetime(2026, 11, 22, 10, tzinfo=UTC))
-@settings(deadline=None, max_examples=settings().max_examples // 4)
+@settings(max_examples=25)
 @given(
     plan=plans(), change=st.sampled_from(["quantity", "status", "window", "condition", "delete", "new", "supersede"])
 )
@@ -649,7 +648,7 @@ def test_reading_takes_the_same_few_queries_whatever_the_plan(django_assert_num_
 def test_computing_many_keys_takes_the_queries_of_one(django_assert_max_num_queries):
     for number in range(12):
         an_allocation(a_pledge(5, f"c{number}"), needed_today(5, f"c{number}"))
-    with django_assert_max_num_queries(25):
+    with django_assert_max_num_queries(26):
         assert readiness.sweep() == 12
 
 

@@ -5,9 +5,10 @@ from datetime import timedelta
 import pytest
 from django.core.exceptions import ValidationError
 from django.http import QueryDict
+from django.test import Client
 
 from coalition.access import SYSTEM, Role, Tier, acting_as
-from coalition.models import Condition
+from coalition.models import ApiToken, Condition
 from pledges import what_if
 from pledges.models import Allocation, Pledge, SavedScenario
 from tests.factories import a_condition, a_member, a_pledge, a_requirement, an_allocation, the_operation
@@ -30,9 +31,7 @@ def backstop_plan():
     backstop = a_condition("US backstop", probability=0.6)
     line = a_requirement(10)
     pledges = [
-        a_pledge(
-            10, nation=nation, status="committed", conditions=(backstop,), last_confirmed_on=operation.today()
-        )
+        a_pledge(10, nation=nation, status="committed", conditions=(backstop,), last_confirmed_on=operation.today())
         for nation in ("FR", "GB")
     ]
     for pledge in pledges:
@@ -140,7 +139,7 @@ def test_a_saved_scenario_is_found_and_compared_by_another_planner():
         operation, backstop, _, _ = backstop_plan()
     browser, other = browser_of(Role.PLANNER), browser_of(Role.PLANNER)
     for name, state in (("Without", "failed"), ("With", "met")):
-        query = f"operation={operation.pk}&condition={backstop.pk}:{state}"
+        query = f"operation={operation.code}&condition={backstop.pk}:{state}"
         browser.post("/readiness/what-if/save/", {"name": name, "query": query})
     with acting_as(SYSTEM):
         saved = {row.name: row for row in SavedScenario.objects.all()}
@@ -158,3 +157,28 @@ def test_a_scenario_that_cannot_be_read_says_why():
     answer = browser_of(Role.PLANNER).get("/readiness/what-if/?out=ZZ")
     assert answer.status_code == 400
     assert "There is no nation" in answer.content.decode()
+
+
+def test_the_api_answers_the_same_as_the_page_and_programs_with_a_reading_token_may_ask():
+    with acting_as(SYSTEM):
+        operation, backstop, line, _ = backstop_plan()
+        planner = a_member(Role.PLANNER)
+        _, token = ApiToken.objects.create(planner)
+    client = Client(headers={"Authorization": f"Token {token}"})
+    body = {"operation": operation.code, "conditions": {str(backstop.pk): "met"}, "effects": True}
+    answer = client.post("/api/v1/readiness/what-if/", body, content_type="application/json")
+    assert answer.status_code == 200, answer.content
+    [row] = answer.json()["lines"]
+    assert (row["requirement"], row["before"], row["after"]) == (line.pk, pytest.approx(0.576), pytest.approx(0.96))
+    page = browser_of(Role.PLANNER).get(f"/readiness/what-if/?{answer.json()['address']}")
+    assert page.context["comparison"].lines[0].after == row["after"]
+    wrong = client.post("/api/v1/readiness/what-if/", {"conditions": {"999": "met"}}, content_type="application/json")
+    assert (wrong.status_code, list(wrong.json()["errors"])) == (400, ["conditions"])
+
+
+def test_the_api_tells_chances_to_planners_only():
+    with acting_as(SYSTEM):
+        backstop_plan()
+    for role in (Role.OFFICER, Role.MONITOR, Role.ANALYST):
+        answer = browser_of(role).post("/api/v1/readiness/what-if/", {}, content_type="application/json")
+        assert answer.status_code == 403

@@ -42,8 +42,10 @@ class Command(BaseCommand):
                 "DATABASE_URL is set, so the database is somebody else's to start. Unset it to run everything here, "
                 "or start web, worker and beat as docker-compose.yml does."
             )
+        if not 0 < port < 65536:
+            raise CommandError(f"PORT must be between 1 and 65535, not {port}.")
         if not embedded.is_free(port):
-            raise CommandError(f"Port {port} is taken. Choose another: make run PORT={port + 1}")
+            raise CommandError(f"Port {port} is taken, or not ours to use. Choose another: make run PORT=8123")
         try:
             with embedded.Engines(settings.DATA_DIR) as engines, stopped_by_signals():
                 self.serve(engines, port, demo)
@@ -79,7 +81,7 @@ class Command(BaseCommand):
         if not stamp.exists():
             self.tell("Loading the demo, once …")
             said = run_manage("seed_demo")
-            stamp.write_text(said)
+            embedded.write_private(stamp, said)
         return stamp.read_text()
 
     def tell(self, sentence: str) -> None:

@@ -1,4 +1,4 @@
-"""The web server, for a laptop and for the image alike. Source of the names: gunicorn's settings page."""
+"""How the web server serves, on a laptop and in the image alike: gunicorn reads this. Names: its settings page."""
 
 from pathlib import Path
 

@@ -1,0 +1,31 @@
+"""Composition: what stands under /api/v1/."""
+
+from django.urls import include, path, re_path
+from drf_spectacular.views import SpectacularAPIView
+from rest_framework.routers import DefaultRouter
+
+from coalition import kernel_api
+from coalition.refusals import no_such_address
+from coalition.schema import docs
+from pledges import api as pledges_api
+
+router = DefaultRouter()
+router.include_format_suffixes = False
+router.register("nations", kernel_api.NationViewSet, basename="nations")
+router.register("operations", kernel_api.OperationViewSet, basename="operations")
+router.register("sectors", kernel_api.SectorViewSet, basename="sectors")
+router.register("conditions", kernel_api.ConditionViewSet, basename="conditions")
+router.register("jobs", kernel_api.JobViewSet, basename="jobs")
+router.register("capabilities", pledges_api.CapabilityViewSet, basename="capabilities")
+router.register("requirements", pledges_api.RequirementViewSet, basename="requirements")
+router.register("pledges", pledges_api.PledgeViewSet, basename="pledges")
+router.register("allocations", pledges_api.AllocationViewSet, basename="allocations")
+router.register("readiness", pledges_api.ReadinessViewSet, basename="readiness")
+
+app_name = "api"
+urlpatterns = [
+    path("schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("docs/", docs, name="docs"),
+    path("", include(router.urls)),
+    re_path("", no_such_address),
+]

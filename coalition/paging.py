@@ -1,0 +1,217 @@
+"""Pages that stay true while others write: a cursor says after which row to go on, not how many rows to skip.
+
+A page costs the same at any depth. Rows are ordered by one field and the primary key; nulls come last either way.
+"""
+
+import hashlib
+from typing import Any
+
+from django.core import signing
+from django.core.exceptions import FieldDoesNotExist, ValidationError
+from django.db.models import F, Model, Q, QuerySet
+from django.utils.encoding import force_str
+from rest_framework.exceptions import ValidationError as Refused
+from rest_framework.pagination import BasePagination
+from rest_framework.response import Response
+from rest_framework.utils.urls import remove_query_param, replace_query_param
+
+SIZE, LARGEST = 100, 1000
+SALT = "coalition.paging"
+
+
+class KeysetPagination(BasePagination):
+    """Pages with ``next``, ``previous`` and ``results``. The view's ``orderings`` maps public names to fields.
+
+    A cursor is signed and belongs to one query: filters, order and address.
+    """
+
+    parameters = ("cursor", "limit", "ordering")
+
+    def paginate_queryset(self, queryset: QuerySet, request, view=None) -> list[Model]:
+        """Return the rows of the page the request asks for. One query."""
+        self.request = request
+        self.order = Order.asked(request, view)
+        size = _size(request)
+        cursor = self._read(request.query_params.get("cursor"))
+        backwards = bool(cursor and cursor["back"])
+        rows = self.order.sort(queryset, backwards=backwards)
+        if cursor:
+            rows = rows.filter(self.order.beyond(queryset.model, cursor["value"], cursor["pk"], backwards))
+        found = list(rows[: size + 1])
+        more, found = len(found) > size, found[:size]
+        if backwards:
+            found.reverse()
+        self.has_next = bool(backwards or more)
+        self.has_previous = more if backwards else bool(cursor)
+        self.found = found
+        return found
+
+    def get_paginated_response(self, data: list) -> Response:
+        return Response({"next": self.next_link(), "previous": self.previous_link(), "results": data})
+
+    def next_link(self) -> str | None:
+        return self._link(self.found[-1], back=False) if self.found and self.has_next else None
+
+    def previous_link(self) -> str | None:
+        return self._link(self.found[0], back=True) if self.found and self.has_previous else None
+
+    def _link(self, row: Model, *, back: bool) -> str:
+        place = {"value": self.order.value_of(row), "pk": force_str(row.pk), "back": back, "query": self._query()}
+        cursor = signing.dumps(place, salt=SALT)
+        return replace_query_param(self.request.build_absolute_uri(), "cursor", cursor)
+
+    def _read(self, cursor: str | None) -> dict | None:
+        if not cursor:
+            return None
+        try:
+            place = signing.loads(cursor, salt=SALT)
+        except signing.BadSignature:
+            raise Refused({"cursor": ["This cursor is not one of ours, or it was changed."]}) from None
+        if place["query"] != self._query():
+            raise Refused({"cursor": ["This cursor belongs to another query. Start without one."]})
+        return place
+
+    def _query(self) -> str:
+        """Return what the query asks for, apart from the place in it and the size of the pages."""
+        address = self.request.build_absolute_uri()
+        for name in ("cursor", "limit"):
+            address = remove_query_param(address, name)
+        return hashlib.sha256(address.encode(errors="replace")).hexdigest()[:16]
+
+    def get_paginated_response_schema(self, schema: dict) -> dict:
+        link = {"type": ["string", "null"], "format": "uri"}
+        return {
+            "type": "object",
+            "required": ["next", "previous", "results"],
+            "properties": {"next": link, "previous": link, "results": schema},
+        }
+
+    def get_schema_operation_parameters(self, view) -> list[dict]:
+        orders = [sign + name for name in view.orderings for sign in ("", "-")]
+        return [
+            _parameter("cursor", {"type": "string"}, "Where to go on: taken from `next` or `previous`."),
+            _parameter(
+                "limit",
+                {"type": "integer", "minimum": 1, "maximum": LARGEST, "default": SIZE},
+                "Rows on a page.",
+            ),
+            _parameter(
+                "ordering",
+                {"type": "string", "enum": orders, "default": view.default_ordering},
+                "The order of the rows; a minus turns it round. Nulls come last.",
+            ),
+        ]
+
+
+class OnePage(BasePagination):
+    """A list that always fits on one page, and says how old it is."""
+
+    def get_paginated_response_schema(self, schema: dict) -> dict:
+        age = {
+            "type": "object",
+            "required": ["counted_until", "is_late"],
+            "properties": {
+                "counted_until": {
+                    "type": "string",
+                    "format": "date-time",
+                    "description": "Every change up to then is in the numbers.",
+                },
+                "is_late": {"type": "boolean", "description": "A change has waited for longer than a minute."},
+            },
+        }
+        nothing = {"type": "null"}
+        return {
+            "type": "object",
+            "required": ["next", "previous", "results", "as_of"],
+            "properties": {"next": nothing, "previous": nothing, "results": schema, "as_of": age},
+        }
+
+
+class Order:
+    """One field and the primary key, both rising or both falling."""
+
+    def __init__(self, path: str, *, falling: bool):
+        self.path, self.falling = path, falling
+
+    @classmethod
+    def asked(cls, request, view) -> "Order":
+        """Return the order the request asks for, else the view's. Raises a 400 naming the known ones."""
+        name = request.query_params.get("ordering") or view.default_ordering
+        falling, name = name.startswith("-"), name.removeprefix("-")
+        if name not in view.orderings:
+            raise Refused({"ordering": [f"Not known: {name}. Known are {', '.join(view.orderings)}; - turns round."]})
+        return cls(view.orderings[name], falling=falling)
+
+    def sort(self, queryset: QuerySet, *, backwards: bool = False) -> QuerySet:
+        """Return the rows in this order, or in exactly the reverse of it."""
+        falling = self.falling != backwards
+        nulls = {"nulls_first": True} if backwards else {"nulls_last": True}
+        field = F(self.path)
+        if not self._is_nullable(queryset.model):
+            nulls = {}  # or the index could not be used
+        key = "-pk" if falling else "pk"
+        if self._is_key(queryset.model):
+            return queryset.order_by(key)
+        return queryset.order_by(field.desc(**nulls) if falling else field.asc(**nulls), key)
+
+    def value_of(self, row: Model) -> str | None:
+        """Return the row's value of the field as text that the field can read back."""
+        value: Any = row
+        for name in self.path.split("__"):
+            value = getattr(value, name) if value is not None else None
+        return None if value is None else (value.isoformat() if hasattr(value, "isoformat") else force_str(value))
+
+    def beyond(self, model: type[Model], value: str | None, pk: str, backwards: bool) -> Q:
+        """Return the filter for what comes after (or, backwards, before) this value and key."""
+        falling = self.falling != backwards
+        on = "lt" if falling else "gt"
+        try:
+            key = Q(**{f"pk__{on}": model._meta.pk.to_python(pk)})
+            if self._is_key(model):
+                return key
+            if value is None:  # inside the nulls, which stand last: before them come all values
+                nulls = Q(**{f"{self.path}__isnull": True}) & key
+                return nulls | Q(**{f"{self.path}__isnull": False}) if backwards else nulls
+            at = _field(model, self.path).to_python(value)
+        except ValidationError:
+            raise Refused({"cursor": ["This cursor is not one of ours."]}) from None
+        # The outer bound lets PostgreSQL begin at the right place of the index.
+        after = Q(**{f"{self.path}__{on}e": at}) & (Q(**{f"{self.path}__{on}": at}) | Q(**{self.path: at}) & key)
+        if not backwards and self._is_nullable(model):
+            after |= Q(**{f"{self.path}__isnull": True})
+        return after
+
+    def _is_key(self, model: type[Model]) -> bool:
+        return self.path in ("pk", model._meta.pk.name)
+
+    def _is_nullable(self, model: type[Model]) -> bool:
+        return any(field.null for field in _fields(model, self.path))
+
+
+def _fields(model: type[Model], path: str) -> list:
+    """Return the model fields a lookup path goes through; annotations are none."""
+    fields = []
+    for name in path.split("__"):
+        field = model._meta.get_field(name)
+        fields.append(field)
+        model = field.related_model
+    return fields
+
+
+def _field(model: type[Model], path: str):
+    try:
+        field = _fields(model, path)[-1]
+    except FieldDoesNotExist as error:
+        raise ValueError(f"{path} is not a field to order by") from error
+    return field.target_field if field.is_relation else field
+
+
+def _size(request) -> int:
+    asked = request.query_params.get("limit", str(SIZE))
+    if not (asked.isascii() and asked.isdigit() and 1 <= int(asked[:9]) <= LARGEST):
+        raise Refused({"limit": [f"A whole number from 1 to {LARGEST}."]})
+    return int(asked)
+
+
+def _parameter(name: str, schema: dict, description: str) -> dict:
+    return {"name": name, "in": "query", "required": False, "schema": schema, "description": description}

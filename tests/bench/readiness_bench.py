@@ -1,0 +1,225 @@
+"""How long from a change to stored answers, on the plan that DESIGN section 7 names?
+
+Run it from the repository (``make bench``): `python tests/bench/readiness_bench.py`. The plan is made up, from a fixed
+seed, and lies in a database of its own, in engines that sync nothing to disk, as for tests. The full recompute runs in one process and in two, as two workers would share it. Nothing is asserted about seconds;
+seconds in brackets are the processor's, of the slower process.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from datetime import date, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from tests import bed  # before anything that imports models
+
+if "READINESS_BENCH_DATABASE" in os.environ:  # a second worker, started below
+    bed.use(os.environ["READINESS_BENCH_DATABASE"])
+
+from coalition import stale
+from coalition.access import SYSTEM, acting_as
+from coalition.models import Condition, Operation
+from pledges import certainty, chances, counting, readiness, sure
+from pledges.models import Allocation, Capability, Pledge, PledgeCondition, ReadinessLine, Requirement
+from tests.bench.certainty_bench import CAPABILITIES, a_coalition
+from tests.factories import a_nation
+
+STATUSES = ("signalled", "offered", "committed", "ready", "deploying", "in_place")
+
+
+def a_plan() -> Operation:
+    """Write the made-up coalition of ``certainty_bench`` as rows: 35 nations, 60 capabilities, 500 lines, 2,000 pledges."""
+    rng = np.random.default_rng(11)
+    coalition = a_coalition(round_quantities=True)
+    with acting_as(SYSTEM):
+        operation = Operation.objects.create(code="bench", name="Bench", starts_on=date(2026, 1, 1), is_current=True)
+        today = operation.today()
+        codes = [f"{'XYZQ'[n // 26]}{chr(65 + n % 26)}" for n in range(len(coalition.pledges_of))]
+        owner = {
+            pledge: a_nation(code, stanag=f"Q{code}")
+            for code, pledges in zip(codes, coalition.pledges_of.values(), strict=True)
+            for pledge in pledges
+        }
+        conditions = [
+            Condition.objects.create(
+                operation=operation, kind="backstop", title=f"Condition {c}", tier=1, probability=q
+            )
+            for c, q in enumerate(coalition.conditions)
+        ]
+        for number, group in enumerate(coalition.groups):
+            capability = Capability.objects.create(
+                code=f"c{number}", name=f"Capability {number}", category="troops", unit="persons"
+            )
+            pledges = {
+                piece.pledge: Pledge(
+                    operation=operation,
+                    capability=capability,
+                    nation=owner[piece.pledge],
+                    what=f"Pledge {piece.pledge}",
+                    quantity=Decimal(piece.weight),
+                    status=str(rng.choice(STATUSES, p=(0.1, 0.25, 0.35, 0.15, 0.05, 0.1))),
+                    available_from=today + timedelta(days=piece.first),
+                    available_until=today + timedelta(days=piece.last),
+                    notice_days=int(rng.integers(0, 60)),
+                    tier=int(rng.choice([1, 2, 2, 3])),
+                    last_confirmed_on=today - timedelta(days=int(rng.integers(0, 90))),
+                )
+                for piece in group.pool
+            }
+            Pledge.objects.bulk_create(pledges.values())
+            PledgeCondition.objects.bulk_create(
+                PledgeCondition(pledge=pledges[piece.pledge], condition=conditions[c])
+                for piece in group.pool
+                for c in piece.conditions
+            )
+            for plan in group.lines:
+                line = Requirement.objects.create(
+                    operation=operation,
+                    capability=capability,
+                    quantity=plan.need,
+                    needed_from=today + timedelta(days=plan.first),
+                    needed_until=today + timedelta(days=plan.last),
+                    tier=int(rng.choice([2, 2, 2, 3])),
+                )
+                Allocation.objects.bulk_create(
+                    Allocation(pledge=pledges[piece.pledge], requirement=line, quantity=Decimal(piece.weight))
+                    for piece in plan.contributions
+                    if piece.weight
+                )
+    readiness.sweep()
+    return operation
+
+
+@contextmanager
+def a_database(name: str = "bench_readiness"):
+    bed.copy_template(name)
+    bed.use(name)
+    try:
+        yield name
+    finally:
+        bed.use("postgres")
+        bed.drop(name)
+
+
+def _taken(work) -> tuple[float, float]:
+    clock, processor = time.perf_counter(), time.process_time()
+    work()
+    return time.perf_counter() - clock, time.process_time() - processor
+
+
+def _said(taken: tuple[float, float]) -> str:
+    return f"{taken[0]:.2f} s ({taken[1]:.2f})"
+
+
+def parts(operation: Operation) -> None:
+    """Print what a full recompute is made of, in one process."""
+    ids = list(Capability.objects.order_by("pk").values_list("pk", flat=True))
+    today = operation.today()
+    with acting_as(SYSTEM):
+        asked = chances.question(operation, ids, today=today)
+        plans = readiness.load(operation, ids, today=today)
+        seen = [plan.seen_at(tier) for plan in plans.values() for tier in (1, 2, 3)]
+        groups = list(asked.groups.values())
+        steps = {
+            "load for the counts": lambda: readiness.load(operation, ids, today=today),
+            "count, three tiers": lambda: [counting.count(plan, today=today) for plan in seen],
+            "load for the chances": lambda: chances.question(operation, ids, today=today),
+            "chances": lambda: certainty.capabilities(groups, asked.chances),
+            "chances with loading and laying out": lambda: sure.answered(operation, ids, today=today),
+        }
+        for name, work in steps.items():
+            print(f"    {name}: {_said(min(_taken(work) for _ in range(2)))}")
+        rows = readiness._answers(operation, ids)
+        print(f"    store {len(rows)} rows: {_said(_taken(lambda: readiness._store(rows)))}")
+
+
+def full(operation: Operation, database: str) -> None:
+    """Print a full recompute by marks, in one process and shared by two."""
+
+    def marked() -> None:
+        with acting_as(SYSTEM):
+            readiness.mark_all(operation)
+
+    marked()
+    print(f"  full recompute, one process: {_said(_taken(readiness.sweep))}")
+    marked()
+    other = subprocess.Popen(
+        [sys.executable, __file__, "--sweep"],
+        env=os.environ | {"READINESS_BENCH_DATABASE": database, "PYTEST_XDIST_WORKER": "gw0"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    other.stdout.readline()  # it has imported and connected
+    clock = time.perf_counter()
+    other.stdin.write("\n")
+    other.stdin.flush()
+    mine = _taken(readiness.sweep)
+    told = other.stdout.readline().split()
+    other.wait()
+    whole = time.perf_counter() - clock
+    print(f"  full recompute, two processes: {whole:.2f} s (slower: {max(mine[1], float(told[1])):.2f})")
+
+
+def one_pledge(operation: Operation, count: int = 100) -> None:
+    """Print what it takes from one changed pledge to its stored answers."""
+    rng = np.random.default_rng(5)
+    with acting_as(SYSTEM):
+        pledges = list(Pledge.objects.filter(operation=operation))
+    found = []
+    for at in rng.choice(len(pledges), count, replace=False):
+        with acting_as(SYSTEM):
+            Pledge.objects.filter(pk=pledges[at].pk).update(notice_days=int(rng.integers(0, 90)))
+        found.append(_taken(readiness.sweep))
+    for name, place in (("p50", 0.5), ("p95", 0.95), ("slowest", 1.0)):
+        clock, processor = (np.quantile(taken, place) * 1000 for taken in zip(*found, strict=True))
+        print(f"  one pledge changed, {name}: {clock:.0f} ms ({processor:.0f})")
+
+
+def reads(operation: Operation) -> None:
+    """Print what a planner's pages ask of the store."""
+    with acting_as(SYSTEM):
+        capability = Capability.objects.get(code="c0")
+        today = operation.today()
+        for name, work in {
+            "matrix": lambda: readiness.matrix(operation, on=today, tier=3),
+            "lines of a day": lambda: readiness.requirement_lines(operation, on=today, tier=3),
+            "one capability over time": lambda: readiness.capability_detail(operation, capability, on=today, tier=3),
+            "all lines over time": lambda: readiness.lines_over_time(operation, on=today, tier=3),
+        }.items():
+            clock, processor = min(_taken(work) for _ in range(5))
+            print(f"  read {name}: {clock * 1000:.0f} ms ({processor * 1000:.0f})")
+
+
+def main() -> None:
+    """Print the figures of DESIGN section 7, first row, as the worker reaches them from and to the database."""
+    with a_database() as database:
+        operation = a_plan()
+        with acting_as(SYSTEM):
+            sizes = [(len(row.starts), len(row.sure_starts)) for row in ReadinessLine.objects.filter(tier=3)]
+        print(f"\nreadiness, {CAPABILITIES} capabilities: {len(sizes)} answers for planners,", end=" ")
+        print(f"{sum(a for a, _ in sizes)} stretches of counts, {sum(b for _, b in sizes)} of chances")
+        parts(operation)
+        full(operation, database)
+        one_pledge(operation)
+        reads(operation)
+
+
+def _sweep_when_told() -> None:
+    with acting_as(SYSTEM):
+        stale.waiting(readiness.KIND)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    taken = _taken(readiness.sweep)
+    print(*taken, flush=True)
+
+
+if __name__ == "__main__":
+    _sweep_when_told() if "--sweep" in sys.argv else main()
