@@ -373,7 +373,8 @@ class _Program:
 
     def _tidied(self, solver: highspy.Highs, best: np.ndarray, deadline: float, *, is_integer: bool) -> np.ndarray:
         """Return, of all equally good fillings, one in few and cheap pieces that takes no more than it needs."""
-        deadline = min(deadline, time.monotonic() + TIDYING_S)
+        now = time.monotonic()
+        deadline = min(deadline, now + TIDYING_S, now + (deadline - now) / 2)
         pieces = range(len(self.pairs))
         if is_integer and not self.any_alone and len(self.pairs) <= MOST_PAIRS_WITH_CHARGE:
             first = solver.getNumCol()

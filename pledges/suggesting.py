@@ -206,8 +206,8 @@ def suggest(
             if left <= 0:
                 unasked.append(capability)
                 continue
-            # A hard capability may take half of what is left, so that the others get their turn.
-            share = left if place == len(asked) - 1 else left / 2
+            # A hard capability may take thrice its part of what is left, so that the others get their turn.
+            share = left * min(3 / (len(asked) - place), 1)
             proposal = _of_capability(capability, plan, known, threshold, today, end, share)
             if proposal:
                 answered.append(proposal)

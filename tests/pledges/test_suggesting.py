@@ -6,6 +6,8 @@ from itertools import product
 
 import pytest
 from django.core.exceptions import PermissionDenied
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -439,3 +441,20 @@ def test_the_page_and_its_links_are_for_planners(proposal, role):
     for address in ("/readiness/", line.get_absolute_url()):
         assert "readiness/suggest" not in browser.get(address).content.decode()
         assert "readiness/suggest" in browser_of(Role.PLANNER).get(address).content.decode()
+
+
+def test_more_lines_do_not_mean_more_queries(proposal):
+    browser = browser_of(Role.PLANNER)
+    browser.get("/readiness/suggest/")
+
+    def asked():
+        with CaptureQueriesContext(connection) as queries:
+            assert browser.get("/readiness/suggest/").status_code == 200
+        return len(queries)
+
+    before = asked()
+    with acting_as(SYSTEM):
+        for code in ("medics", "trucks", "cooks"):
+            a_requirement(100, code)
+            Caveat.objects.create(pledge=a_pledge(50, code, status="committed"), kind="task", text="No night work.")
+    assert asked() == before <= 25
