@@ -20,7 +20,7 @@ from pledges.counting import BLOCKED, ZERO, AllocationRow, LineRow, Plan, Pledge
 MOST_PAIRS = 20_000  # pairs of pledge and line in one program; beyond it each line keeps those that fit it best
 MOST_PAIRS_WITH_CHARGE = 200  # up to here the number of allocations is made small too, not only what they take
 LARGEST_WHOLE = 1_000_000  # units the solver tells apart reliably; its integers are floats with a tolerance of 1e-6
-TIDYING_S = 1.0  # for choosing among equally good fillings
+TIDYING_S = 0.3  # for choosing among equally good fillings
 _DAY = timedelta(days=1)
 
 Pair = tuple[int, int]  # pledge id, line id
@@ -337,18 +337,17 @@ class _Program:
 
         The relaxation comes first: it is many times faster, and where its answer is whole it is the answer.
         """
-        values, is_proven = self._solve(self._build(is_integer=False), deadline, is_integer=False)
+        solver = self._build(is_integer=False)
+        values, is_proven = self._solve(solver, deadline, is_integer=False)
         if not self.is_integer:
             return values, is_proven
-        is_answer = is_proven and np.allclose(values, np.rint(values), rtol=0, atol=1e-5)
-        few = len(self.pairs) <= MOST_PAIRS_WITH_CHARGE
-        if (is_answer and not few) or time.monotonic() >= deadline:
-            return np.rint(values) if is_answer else np.floor(values + 1e-5), is_answer
-        relaxed = np.floor(values + 1e-5)
-        whole, is_proven = self._solve(self._build(is_integer=True), deadline, is_integer=True)
+        if is_proven and np.allclose(values, np.rint(values), rtol=0, atol=1e-5):
+            return np.rint(self._in_fewer_pieces(solver, np.rint(values), deadline)), True
+        solver = self._build(is_integer=True)
+        whole, is_proven = self._solve(solver, deadline, is_integer=True)
         if is_proven:
-            return np.rint(whole), True
-        return (np.rint(values), True) if is_answer else (relaxed, False)
+            return np.rint(self._in_fewer_pieces(solver, np.rint(whole), deadline)), True
+        return np.floor(values + 1e-5), False
 
     def _solve(self, solver: highspy.Highs, deadline: float, *, is_integer: bool) -> tuple[np.ndarray, bool]:
         best = np.zeros(len(self.pairs))
@@ -369,25 +368,39 @@ class _Program:
                     solver.changeColBounds(column, self.upper[column], self.upper[column])
             else:
                 _add_row(solver, reached - slack, highspy.kHighsInf, terms)
-        return self._tidied(solver, best, deadline, is_integer=is_integer), True
+        # Of all equally good fillings a cheap one that takes no more than it needs.
+        terms = [(place, float(pair.cost)) for place, pair in enumerate(self.pairs)]
+        found = self._run(solver, terms, deadline, maximise=False)
+        return (found[0][: len(self.pairs)] if found else best), True
 
-    def _tidied(self, solver: highspy.Highs, best: np.ndarray, deadline: float, *, is_integer: bool) -> np.ndarray:
-        """Return, of all equally good fillings, one in few and cheap pieces that takes no more than it needs."""
+    def _in_fewer_pieces(self, solver: highspy.Highs, best: np.ndarray, deadline: float) -> np.ndarray:
+        """Return an equally good filling in the fewest and cheapest pieces that little time finds.
+
+        The solver holds what each class has reached, so no coverage is given away.
+        """
         now = time.monotonic()
         deadline = min(deadline, now + TIDYING_S, now + (deadline - now) / 2)
-        pieces = range(len(self.pairs))
-        if is_integer and not self.any_alone and len(self.pairs) <= MOST_PAIRS_WITH_CHARGE:
-            first = solver.getNumCol()
-            for place in pieces:  # taken at all, or not
-                solver.addCol(0.0, 0.0, 1.0, 0, np.array([], dtype=np.int32), np.array([]))
-                solver.changeColIntegrality(first + place, highspy.HighsVarType.kInteger)
-                _add_row(solver, -highspy.kHighsInf, 0.0, [(place, 1.0), (first + place, -self.upper[place])])
-            terms = [(first + place, float(self.pairs[place].cost)) for place in pieces]
-            if found := self._run(solver, terms, deadline, maximise=False):
-                best = found[0][: len(self.pairs)]
-                _add_row(solver, -highspy.kHighsInf, found[1] + 0.5, terms)
-        terms = [(place, float(self.pairs[place].cost)) for place in pieces]
+        if self.any_alone or len(self.pairs) > MOST_PAIRS_WITH_CHARGE or now >= deadline:
+            return best
+        known = highspy.HighsSolution()
+        known.col_value = [*solver.getSolution().col_value, *(float(value > 0) for value in best)]
+        first = solver.getNumCol()
+        for place in range(len(self.pairs)):  # taken at all, or not
+            solver.changeColIntegrality(place, highspy.HighsVarType.kInteger)
+            solver.addCol(0.0, 0.0, 1.0, 0, np.array([], dtype=np.int32), np.array([]))
+            solver.changeColIntegrality(first + place, highspy.HighsVarType.kInteger)
+            _add_row(solver, -highspy.kHighsInf, 0.0, [(place, 1.0), (first + place, -self.upper[place])])
+        solver.setSolution(known)
+        terms = [(first + place, float(pair.cost)) for place, pair in enumerate(self.pairs)]
         found = self._run(solver, terms, deadline, maximise=False)
+        if found is None:
+            return best
+        best = np.rint(found[0][: len(self.pairs)])
+        for place in range(len(self.pairs)):
+            if found[0][first + place] < 0.5:
+                solver.changeColBounds(place, 0.0, 0.0)
+        terms = [(place, float(pair.cost)) for place, pair in enumerate(self.pairs)]
+        found = self._run(solver, terms, time.monotonic() + TIDYING_S, maximise=False)
         return found[0][: len(self.pairs)] if found else best
 
     @staticmethod
