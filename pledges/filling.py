@@ -18,9 +18,9 @@ import numpy as np
 from pledges.counting import BLOCKED, ZERO, AllocationRow, LineRow, Plan, PledgeRow, at_or_above
 
 MOST_PAIRS = 20_000  # pairs of pledge and line in one program; beyond it each line keeps those that fit it best
-MOST_PAIRS_WITH_CHARGE = 200  # up to here the number of allocations is made small too, not only what they take
+MOST_PAIRS_WITH_CHARGE = 100  # up to here the number of allocations is made small too, not only what they take
 LARGEST_WHOLE = 1_000_000  # units the solver tells apart reliably; its integers are floats with a tolerance of 1e-6
-TIDYING_S = 0.3  # for choosing among equally good fillings
+TIDYING_S = 0.2  # for choosing among equally good fillings
 _DAY = timedelta(days=1)
 
 Pair = tuple[int, int]  # pledge id, line id
@@ -379,7 +379,7 @@ class _Program:
         The solver holds what each class has reached, so no coverage is given away.
         """
         now = time.monotonic()
-        deadline = min(deadline, now + TIDYING_S, now + (deadline - now) / 2)
+        deadline = min(deadline, now + TIDYING_S, now + (deadline - now) / 4)
         if self.any_alone or len(self.pairs) > MOST_PAIRS_WITH_CHARGE or now >= deadline:
             return best
         known = highspy.HighsSolution()
