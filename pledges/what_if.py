@@ -119,9 +119,12 @@ def read(operation: Operation, asked: QueryDict, *, user) -> Scenario:
     """Return the scenario an address asks for. Raise ValidationError naming every part that cannot be understood."""
     problems: dict[str, list[str]] = {}
 
+    def given(name: str) -> list[str]:
+        return [text.strip() for text in asked.getlist(name) if text.strip()]  # a field left empty supposes nothing
+
     def pairs(name: str) -> list[tuple[str, str]]:
         found = []
-        for text in asked.getlist(name):
+        for text in given(name):
             left, colon, right = text.partition(":")
             if not colon:
                 problems.setdefault(name, []).append(f"“{text[:40]}” is not written as id:value.")
@@ -135,8 +138,8 @@ def read(operation: Operation, asked: QueryDict, *, user) -> Scenario:
             "on": asked.get("on") or None,
             "conditions": dict(pairs("condition")),
             "probabilities": dict(pairs("probability")),
-            "nations_out": asked.getlist("out"),
-            "withdrawn": asked.getlist("withdraw"),
+            "nations_out": given("out"),
+            "withdrawn": given("withdraw"),
             "slipped": dict(pairs("slip")),
             "certainties": dict(pairs("certainty")),
         },

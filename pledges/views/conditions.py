@@ -23,7 +23,7 @@ from pledges.views.complaints import show
 def listing(request: HttpRequest) -> HttpResponse:
     """All conditions of the operation, the ones most pledges hang on first."""
     operation = operation_of(request)
-    seen = Pledge.objects.visible_to(request.user).filter(superseded_by__isnull=True, status__in=Pledge.ON_LADDER)
+    seen = Pledge.objects.visible_to(request.user).current_for(request.user).filter(status__in=Pledge.ON_LADDER)
     rows = Condition.objects.visible_to(request.user).filter(operation=operation).select_related("operation", "nation")
     rows = rows.annotate(hanging=Count("pledges", filter=Q(pledges__in=seen.values("pk")))).order_by(
         "-hanging", "title"
@@ -51,6 +51,7 @@ def detail(request: HttpRequest, condition_id: int) -> HttpResponse:
     context = {
         "condition": condition,
         "pledges": pledges.with_standing(condition.operation.today())
+        .with_superseded(request.user)
         .select_related("nation", "capability")
         .order_by("capability__name", "nation__name"),
         "changes": changes_of(condition) if planner else [],

@@ -27,7 +27,7 @@ def listing(request: HttpRequest) -> HttpResponse:
         rows = rows.filter(standing=standing)
     if text := request.GET.get("q", "").strip():
         rows = rows.filter(Q(name__icontains=text) | Q(code__iexact=text) | Q(stanag__iexact=text))
-    seen = Pledge.objects.visible_to(request.user).filter(operation=operation, superseded_by__isnull=True)
+    seen = Pledge.objects.visible_to(request.user).filter(operation=operation).current_for(request.user)
     counts: dict[str, dict[str, int]] = {}
     for nation, status, number in seen.order_by().values_list("nation", "status").annotate(Count("pk")):
         counts.setdefault(nation, {})[status] = number
@@ -46,14 +46,16 @@ def detail(request: HttpRequest, code: str) -> HttpResponse:
     operation = operation_of(request)
     nation = get_object_or_404(Nation.objects.visible_to(request.user), pk=code)
     pledges = Pledge.objects.visible_to(request.user).filter(operation=operation, nation=nation)
-    pledges = pledges.with_standing(operation.today()).select_related("nation", "capability")
+    pledges = (
+        pledges.with_standing(operation.today()).with_superseded(request.user).select_related("nation", "capability")
+    )
     pledges = pledges.order_by("capability__category", "capability__name", "available_from")
     context = {
         "nation": nation,
         "pledges": pledges,
         "overdue": Pledge.objects.visible_to(request.user)
         .filter(operation=operation, nation=nation)
-        .overdue_for_confirmation()
+        .overdue_for_confirmation(request.user)
         .count(),
         "conditions": Condition.objects.visible_to(request.user).filter(operation=operation, nation=nation),
         "changes": changes_of(nation),

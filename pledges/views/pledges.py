@@ -40,7 +40,8 @@ def pledges_of(request: HttpRequest) -> QuerySet:
     """Return the pledges of the page's operation that the viewer may see, with their level and days."""
     operation = operation_of(request)
     rows = Pledge.objects.visible_to(request.user).filter(operation=operation)
-    return rows.with_standing(operation.today()).select_related("nation", "capability")
+    rows = rows.with_standing(operation.today()).with_superseded(request.user)
+    return rows.select_related("nation", "capability")
 
 
 def _filtered(request: HttpRequest) -> tuple[PledgeFilter, QuerySet]:
@@ -371,7 +372,7 @@ def confirm(request: HttpRequest) -> HttpResponse:
     if not wanted:
         messages.warning(request, "Tick the pledges that are still true first.")
     back = request.POST.get("next", "")
-    return redirect(back if back.startswith("/pledges/") else "pledges:table")
+    return redirect(back if back == reverse("overview") or back.startswith("/pledges/") else "pledges:table")
 
 
 @require_http_methods(["GET", "POST"])
