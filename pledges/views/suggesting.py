@@ -54,8 +54,6 @@ def _asked(request: HttpRequest) -> dict[str, str]:
     asked["threshold"] = request.GET.get("threshold") or FIRM
     if asked["threshold"] not in LEVELS or asked["category"] not in {"", *Capability.Category.values}:
         raise Http404("There is no such threshold or category.")
-    if not editing.is_storable(asked["capability"]):
-        raise Http404("There is no such capability.")
     return asked
 
 
