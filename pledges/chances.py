@@ -88,7 +88,8 @@ def question(
             horizons[line.capability_id] = max(horizons[line.capability_id], (line.needed_until - today).days)
     conditions = _conditions(operation, supposed)
     place = {pk: i for i, pk in enumerate(conditions)}
-    pieces, weights, nations, of_capability = {}, {}, {}, {}
+    pieces, weights, nations = {}, {}, {}
+    of_capability: dict[int, list[int]] = {}
     capability_of_pledge: dict[int, int] = {}
     for pledge in _pledges(operation, ids, today, supposed):
         hanging = {pk: conditions[pk] for pk in pledge["hangs_on"] if pk in conditions}
