@@ -42,6 +42,11 @@ def test_links_between_documents_lead_somewhere():
     assert dead == []
 
 
+def test_every_decision_is_listed_in_the_architecture():
+    page = (ROOT / "docs/architecture.md").read_text()
+    assert [path.name for path in (ROOT / "docs/adr").glob("*.md") if f"(adr/{path.name})" not in page] == []
+
+
 def test_every_secret_the_compose_file_names_is_made():
     compose = (ROOT / "docker-compose.yml").read_text()
     named = set(re.findall(r"file: \./secrets/(\w+)", compose))

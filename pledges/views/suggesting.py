@@ -59,7 +59,7 @@ def _asked(request: HttpRequest) -> dict[str, str]:
 
 def _accept(request: HttpRequest, operation: Operation, asked: dict[str, str]) -> HttpResponse:
     """Allocate what was ticked, one by one; the same form sent twice does it once."""
-    back = f"{reverse('readiness:suggest')}?{urlencode({'operation': operation.pk, **asked})}"
+    back = f"{reverse('readiness:suggest')}?{urlencode({'operation': operation.code, **asked})}"
 
     def allocate() -> editing.Answer:
         accepted = suggesting.accept(_picks(request), by=request.user)
