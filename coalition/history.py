@@ -33,7 +33,9 @@ class Change:
 def changes_of(thing: Model, limit: int = 100) -> list[Change]:
     """Return the changes of a tracked row, newest first, at most ``limit``; empty when it was never changed.
 
-    Two queries at most, plus one per related table whose names are shown. Bookkeeping columns are left out.
+    Two queries at most, plus one per related table whose names are shown. Bookkeeping columns are left out. A related
+    row that the one who acts may not see, or that is gone, is shown as nothing, and a change between such rows not at
+    all: its number would give it away.
     """
     model = type(thing)
     events = list(model.pgh_event_model.objects.filter(pgh_obj_id=thing.pk).order_by("-pgh_id")[:limit])
@@ -41,14 +43,12 @@ def changes_of(thing: Model, limit: int = 100) -> list[Change]:
     names = _names_of(shown, [thing, *events])
     changes, after = [], thing
     for event in events:
+        differing = [field for field in shown if getattr(event, field.attname) != getattr(after, field.attname)]
+        read = [(field, _read(field, event, names), _read(field, after, names)) for field in differing]
         fields = [
-            FieldChange(
-                label=str(field.verbose_name).capitalize(),
-                before=_read(field, event, names),
-                after=_read(field, after, names),
-            )
-            for field in shown
-            if getattr(event, field.attname) != getattr(after, field.attname)
+            FieldChange(label=str(field.verbose_name).capitalize(), before=before, after=now)
+            for field, before, now in read
+            if (before, now) != (None, None)
         ]
         told = event.pgh_context or {}
         if fields:
@@ -76,7 +76,7 @@ def _read(field, row: Model, names: dict) -> object:
     if value is None or value == "":
         return None
     if isinstance(field, ForeignKey):
-        return names.get((field.name, value), value)
+        return names.get((field.name, value))
     if field.choices:
         return dict(field.flatchoices).get(value, value)
     return value

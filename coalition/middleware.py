@@ -4,6 +4,7 @@ import re
 import uuid
 from collections.abc import Callable
 
+from django.core.exceptions import BadRequest, ValidationError
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -11,6 +12,7 @@ from django.shortcuts import render
 from coalition import stale
 from coalition.access import acting_as
 from coalition.editing import Refused
+from coalition.refusals import API
 
 SAFE = {"GET", "HEAD", "OPTIONS", "TRACE"}
 PAGES = {412, 428}  # refusals with a page of their own
@@ -33,6 +35,18 @@ class RequestIdMiddleware:
         return response
 
 
+class ReadableAddressMiddleware:
+    """Refuse a page's address with a NUL in it: PostgreSQL has no text that could equal it. The API names the field."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]):
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if "%00" in request.META.get("QUERY_STRING", "") and not request.path.startswith(API):
+            raise BadRequest("An address cannot hold a NUL.")
+        return self.get_response(request)
+
+
 class ActingMiddleware:
     """Open ``acting_as`` around the whole answer, templates included, and take back what a refused request wrote."""
 
@@ -50,7 +64,11 @@ class ActingMiddleware:
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """Answer a refusal that a page did not show itself with its status and its sentence."""
-        if not isinstance(exception, Refused):
+        if isinstance(exception, ValidationError):
+            status, sentence = 400, " ".join(exception.messages)
+        elif isinstance(exception, Refused):
+            status, sentence = exception.status, str(exception)
+        else:
             return None
-        page = f"{exception.status}.html" if exception.status in PAGES else "409.html"
-        return render(request, page, {"sentence": str(exception)}, status=exception.status)
+        page = f"{status}.html" if status in PAGES else "409.html"
+        return render(request, page, {"sentence": sentence}, status=status)

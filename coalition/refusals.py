@@ -41,7 +41,13 @@ class Refusal:
 
     @property
     def body(self) -> dict[str, Any]:
-        return {"type": kind_of(self), "code": self.code, "detail": self.detail, "errors": self.errors}
+        errors = {writable(name): [writable(text) for text in texts] for name, texts in self.errors.items()}
+        return {"type": kind_of(self), "code": self.code, "detail": writable(self.detail), "errors": errors}
+
+
+def writable(text: str) -> str:
+    """Return the text with halves of surrogate pairs spelled out: JSON can carry one in, and a sentence may quote it."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def kind_of(refusal: Refusal) -> str:

@@ -106,6 +106,7 @@ MIDDLEWARE = [
     "allauth.account.middleware.AccountMiddleware",
     "allauth.usersessions.middleware.UserSessionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "coalition.middleware.ReadableAddressMiddleware",
     "coalition.middleware.ActingMiddleware",
 ]
 

@@ -11,7 +11,7 @@ from django.db.models import Q, QuerySet
 from coalition.access import Tier
 from coalition.models import Condition, Nation, Sector
 from pledges.counting import BLOCKED, LEVELS
-from pledges.models import Capability, Pledge, Requirement
+from pledges.models import Capability, Pledge, Requirement, superseded_for
 
 TIERS = [(tier.label, tier.label.capitalize()) for tier in Tier]
 LEVEL_CHOICES = [(level, level.replace("_", " ").capitalize()) for level in (*LEVELS, BLOCKED)]
@@ -109,8 +109,8 @@ class PledgeFilter(django_filters.FilterSet):
 
     def replaced(self, rows: QuerySet, name: str, wanted: bool) -> QuerySet:
         """A successor that one may not see is no successor: else the filter would give it away."""
-        seen = Q(superseded_by__in=Pledge.objects.visible_to(self.request.user).order_by())
-        return rows.filter(seen) if wanted else rows.exclude(seen)
+        user = self.request.user
+        return rows.filter(superseded_for(user)) if wanted else rows.current_for(user)
 
     def of_tier(self, rows: QuerySet, name: str, tier: str) -> QuerySet:
         return rows.filter(tier=tier_named(tier))
@@ -119,7 +119,7 @@ class PledgeFilter(django_filters.FilterSet):
         return rows.filter(allocations__requirement=requirement)
 
     def overdue_for_confirmation(self, rows: QuerySet, name: str, wanted: bool) -> QuerySet:
-        overdue = rows.overdue_for_confirmation()
+        overdue = rows.overdue_for_confirmation(self.request.user)
         return overdue if wanted else rows.exclude(pk__in=overdue.values("pk"))
 
 

@@ -14,7 +14,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.urls import reverse
 
-from coalition.access import Tier, seen_by
+from coalition.access import Tier, actor_of, seen_by
 from coalition.bookkeeping import BUMP, HIDDEN, Record, marks_stale
 from coalition.models import (
     Condition,
@@ -142,10 +142,30 @@ class Requirement(Record):
         return reverse("requirements:detail", args=[self.pk])
 
 
+def superseded_for(user) -> Q:
+    """Return the filter for pledges with a successor that the user may see; a hidden one must not be given away.
+
+    Successors are of the same nation, so a nation sees all of its own.
+    """
+    actor = actor_of(user)
+    seen = Q(superseded_tier__lte=actor.tier)
+    if actor.nation:
+        seen |= Q(superseded_tier__isnull=False, nation=actor.nation)
+    return Q(seen, superseded_tier__isnull=False)
+
+
 class PledgeQuerySet(models.QuerySet):
     def visible_to(self, user):
         """Keep what the user may see: up to their tier, and all of their own nation."""
         return self.filter(seen_by(user))
+
+    def current_for(self, user):
+        """Keep what nothing that the user may see has superseded."""
+        return self.exclude(superseded_for(user))
+
+    def with_superseded(self, user):
+        """Annotate ``is_superseded``: whether something that the user may see stands in its place."""
+        return self.annotate(is_superseded=models.Case(models.When(superseded_for(user), then=True), default=False))
 
     def counted_at(self, tier: int):
         """Keep what stands in the aggregates of a tier: seen by it, and not superseded by anything it sees."""
@@ -170,12 +190,10 @@ class PledgeQuerySet(models.QuerySet):
             stands_until=standing.stands_until(),
         )
 
-    def overdue_for_confirmation(self, today: date | None = None):
-        """Keep what is on the ladder and was not said to be true for longer than its operation asks for."""
+    def overdue_for_confirmation(self, user, today: date | None = None):
+        """Keep what, as the user sees it, still stands and was not confirmed for longer than its operation asks for."""
         unconfirmed = standing.days_unconfirmed(standing.today_of_operation(today))
-        return self.filter(
-            status__in=Pledge.ON_LADDER, superseded_by=None, operation__confirm_every_days__lt=unconfirmed
-        )
+        return self.current_for(user).filter(status__in=Pledge.ON_LADDER, operation__confirm_every_days__lt=unconfirmed)
 
     def within_window(self, day: date):
         """Keep pledges whose days hold this one, blocked ones too. Needs ``with_standing``."""

@@ -21,9 +21,8 @@ def listing(request: HttpRequest) -> HttpResponse:
         rows = rows.filter(category=category)
     if text := request.GET.get("q", "").strip():
         rows = rows.filter(Q(name__icontains=text) | Q(code__icontains=text) | Q(description__icontains=text))
-    pledges = Pledge.objects.visible_to(user).filter(
-        operation=operation, superseded_by__isnull=True, status__in=Pledge.ON_LADDER
-    )
+    pledges = Pledge.objects.visible_to(user).current_for(user)
+    pledges = pledges.filter(operation=operation, status__in=Pledge.ON_LADDER)
     lines = Requirement.objects.visible_to(user).filter(operation=operation)
     pledged = dict(pledges.order_by().values_list("capability").annotate(Count("pk")))
     needed = dict(lines.order_by().values_list("capability").annotate(Count("pk")))
@@ -46,6 +45,7 @@ def detail(request: HttpRequest, code: str) -> HttpResponse:
     context = {
         "capability": capability,
         "pledges": pledges.with_standing(operation.today())
+        .with_superseded(user)
         .select_related("nation", "capability")
         .order_by("nation__name", "available_from"),
         "lines": lines.select_related("sector", "capability").order_by("priority", "needed_from"),

@@ -119,6 +119,7 @@ def matrix(request: HttpRequest) -> HttpResponse:
         "categories": Capability.Category.choices,
         "sectors": Sector.objects.order_by("code"),
         "own_stricter": own_stricter(request, operation, question.tier),
+        "may_allocate": can(request.user, "allocate"),
         **freshness(operation),
     }
     return page_or_part(request, "readiness/matrix.html", "readiness/_matrix.html", context)
@@ -130,7 +131,7 @@ def own_stricter(request: HttpRequest, operation: Operation, tier: int) -> int:
     if not nation:
         return 0
     rows = Pledge.objects.visible_to(request.user).filter(operation=operation, nation=nation, tier__gt=tier)
-    return rows.filter(status__in=Pledge.ON_LADDER, superseded_by=None).count()
+    return rows.current_for(request.user).filter(status__in=Pledge.ON_LADDER).count()
 
 
 def _asked_of(request: HttpRequest, code: str) -> tuple[Question, Capability, readiness.CapabilityDetail | None]:
@@ -153,7 +154,7 @@ def capability(request: HttpRequest, code: str) -> HttpResponse:
     adds_up = thing.aggregation == Capability.Aggregation.SUM
     chart = stacked_levels(stretches, today=question.today, day=question.day, adds_up=adds_up)
     pledges = Pledge.objects.visible_to(request.user).filter(operation=operation, capability=thing)
-    pledges = pledges.with_standing(operation.today()).counted_at(question.tier)
+    pledges = pledges.with_standing(operation.today()).with_superseded(request.user).counted_at(question.tier)
     lines = Requirement.objects.visible_to(request.user).filter(operation=operation, capability=thing)
     answers = readiness.requirement_lines(
         operation, on=question.day, tier=question.tier, threshold=question.threshold, capability=thing
@@ -164,7 +165,7 @@ def capability(request: HttpRequest, code: str) -> HttpResponse:
         "found": found,
         "linked": linked(found.now, question) if found else None,
         "chart": chart,
-        "hover": _hover(chart, stretches) if chart else None,
+        "hover": _hover(chart, stretches, question.day) if chart else None,
         "adds_up": adds_up,
         "stretches": stretches,
         "held": readiness.held(found.stretches) if found else None,
@@ -184,7 +185,7 @@ def capability(request: HttpRequest, code: str) -> HttpResponse:
     return render(request, "readiness/capability.html", context)
 
 
-def _hover(chart: Chart, stretches: list[readiness.Stretch]) -> dict:
+def _hover(chart: Chart, stretches: list[readiness.Stretch], day: date) -> dict:
     """Return what ``chart.js`` needs to tell what stands on the day under the pointer. Days are ISO."""
     return {
         "left": chart.left,
@@ -192,6 +193,7 @@ def _hover(chart: Chart, stretches: list[readiness.Stretch]) -> dict:
         "base": chart.base,
         "first": chart.first.isoformat(),
         "last": chart.last.isoformat(),
+        "day": day.isoformat(),
         "stretches": [
             {"first": stretch.first.isoformat(), "last": stretch.last.isoformat(), "text": _in_words(stretch.answer)}
             for stretch in stretches

@@ -1,8 +1,9 @@
 """How long from a change to stored answers, on the plan that DESIGN section 7 names?
 
-Run it from the repository (``make bench``): `python tests/bench/readiness_bench.py`. The plan is made up, from a fixed
-seed, and lies in a database of its own, in engines that sync nothing to disk, as for tests. The full recompute runs in one process and in two, as two workers would share it. Nothing is asserted about seconds;
-seconds in brackets are the processor's, of the slower process.
+Run it from the repository (`make bench`): `python tests/bench/readiness_bench.py`. The plan is made up, from a fixed
+seed, and lies in a database of its own, in engines that sync nothing to disk, as for tests. The full recompute runs in
+one process and in two, as two workers would share it. Nothing is asserted about seconds; seconds in brackets are the
+processor's, of the slower process.
 """
 
 import os

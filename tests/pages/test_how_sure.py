@@ -34,7 +34,7 @@ PAGES = [
     "/api/v1/pledges/",
 ]
 OF_CHANCES = re.compile(
-    r"P\(met\)|p_met|p_all|All met|lines met 5|57\.6|0\.576|gap of (allocation|generation)|x10|9 in 10|pooled|how\?"
+    r"P\(met\)|p_met|p_all|All met|57\.6|58[^\w]?%|0\.576|gap of (allocation|generation)|x10|9 in 10|pooled|how\?"
 )
 
 
@@ -174,3 +174,22 @@ def test_days_that_cannot_be_read_are_not_found(plan):
     for query in ("from=yesterday", "until=2027-13-01", "on=x"):
         assert browser.get(f"/readiness/infantry/?{query}").status_code == 404
     assert browser.get("/readiness/infantry/?from=2031-01-01&until=2027-01-01").status_code == 200
+
+
+# --- officers and their overdue pledges ----------------------------------------------------------------------
+
+
+def test_an_officer_sees_their_own_overdue_pledges_first_and_confirms_with_one_click(plan):
+    with acting_as(SYSTEM):
+        own = a_pledge(7, nation="FR", what="Sappers", last_confirmed_on=plan["today"] - timedelta(days=200))
+        a_pledge(7, nation="GB", what="Royal engineers", last_confirmed_on=plan["today"] - timedelta(days=200))
+    officer = browser_of(Role.OFFICER, "FR")
+    page = text_of(officer.get("/"))
+    assert "Sappers" in page.split("How ready")[0]
+    assert "Royal engineers" not in page
+    answer = officer.post("/pledges/confirm/", {"pledge": own.pk, "next": "/"})
+    assert (answer.status_code, answer["Location"]) == (302, "/")
+    assert "Sappers" not in text_of(officer.get("/"))
+    with acting_as(SYSTEM):
+        own.refresh_from_db()
+    assert own.last_confirmed_on == plan["today"]

@@ -112,6 +112,14 @@ def test_what_cannot_be_supposed_is_named(planner, query, name):
     assert name in refused.value.message_dict
 
 
+def test_fields_left_empty_suppose_nothing(planner):
+    operation, backstop, _, _ = backstop_plan()
+    scenario = what_if.read(
+        operation, QueryDict(f"condition={backstop.pk}:&out=&withdraw=&slip=+&certainty=offered:&on="), user=planner
+    )
+    assert scenario.is_empty
+
+
 def test_nothing_is_written_by_looking():
     with acting_as(SYSTEM):
         _, backstop, _, _ = backstop_plan()
