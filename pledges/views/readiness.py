@@ -119,6 +119,7 @@ def matrix(request: HttpRequest) -> HttpResponse:
         "categories": Capability.Category.choices,
         "sectors": Sector.objects.order_by("code"),
         "own_stricter": own_stricter(request, operation, question.tier),
+        "may_allocate": can(request.user, "allocate"),
         **freshness(operation),
     }
     return page_or_part(request, "readiness/matrix.html", "readiness/_matrix.html", context)
