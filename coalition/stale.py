@@ -102,7 +102,8 @@ def drain(kind: str, recompute: Callable[[list[str]], object], *, chunk: int = 5
 
     Acts as the system. A key whose answer cannot be computed keeps its marks and is logged; the others are not held up.
     """
-    done, failures, poisoned = 0, 0, []
+    done, failures = 0, 0
+    poisoned: list[str] = []
     while True:
         claimed = Claim(ids=[], keys=[])
         try:

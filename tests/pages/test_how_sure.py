@@ -40,7 +40,7 @@ OF_CHANCES = re.compile(
 
 @pytest.fixture
 def plan():
-    """METHOD's two pledges behind one backstop, needed from today; 10 of 20 would do."""
+    """The two pledges of docs/method.md behind one backstop, needed from today; 10 of 20 would do."""
     with acting_as(SYSTEM):
         operation = an_operation(is_current=True, certainty_committed=0.8, starts_on=date(2026, 1, 1))
         backstop = a_condition("US backstop", operation=operation, probability=0.6)

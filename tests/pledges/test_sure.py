@@ -169,11 +169,11 @@ def test_what_is_stored_is_what_certainty_says_of_the_rows(seed):
         assert row_on(asked.day(first)).sure.worst == worst
 
 
-# --- METHOD's example, through the database ---------------------------------------------------------------
+# --- the method's example, through the database ---------------------------------------------------------------
 
 
 def worked_example(*needs):
-    """Return METHOD's two pledges of 10 behind one backstop, allocated to lines of these needs."""
+    """Return the method's two pledges of 10 behind one backstop, allocated to lines of these needs."""
     operation = the_operation()
     operation.certainty_committed = 0.8
     operation.save()

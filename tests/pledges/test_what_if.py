@@ -24,7 +24,7 @@ def planner():
 
 
 def backstop_plan():
-    """The plan worked by hand in METHOD: two pledges of 10, p = .8 each, one backstop of .6 gates both; need 10."""
+    """The plan worked by hand in docs/method.md: two pledges of 10, p = .8 each, one backstop of .6 gates both; need 10."""
     operation = the_operation()
     operation.certainty_committed = 0.8
     operation.save()
