@@ -164,6 +164,11 @@ def is_storable(text: str) -> bool:
     return "\0" not in text
 
 
+def is_id(text: str) -> bool:
+    """Return True for what may be the id of a row: digits, and no more than a database can count."""
+    return text.isascii() and text.isdigit() and len(text) < 19
+
+
 def assign(thing: models.Model, changes: Mapping[str, Any], *, fields: Collection[str]) -> None:
     """Set the named fields of a row that is not yet saved. Raise ValidationError for a name not among ``fields``."""
     unknown = sorted(set(changes) - set(fields))

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.contrib.auth.decorators import login_not_required
-from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied, RequestDataTooBig
+from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied, RequestDataTooBig, TooManyFieldsSent
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import DataError, IntegrityError
 from django.db.models import ProtectedError
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, QueryDict
 from django.views import defaults
 from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions
@@ -172,6 +172,8 @@ def error_response(error: Exception, context: dict) -> Response | None:
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's handler400: a suspicious request."""
     if not request.path.startswith(API):
+        if isinstance(exception, TooManyFieldsSent):
+            request.GET = QueryDict()  # the frame of the page reads the address again, which would raise again
         return defaults.bad_request(request, exception)
     return _plain(refusal_of(exception) or Refusal(400, "bad_request", "The request could not be understood."))
 

@@ -71,7 +71,9 @@ def _to_do(request: HttpRequest, operation: Operation) -> dict:
         "to_verify": to_verify.count() if can(request.user, "verify_pledge") else 0,
         "conditions_overdue": Condition.objects.visible_to(request.user).filter(
             operation=operation, state=Condition.State.OPEN, due_on__lt=operation.today()
-        ),
+        )
+        if can(request.user, "keep_conditions")
+        else (),
     }
 
 

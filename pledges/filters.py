@@ -9,6 +9,7 @@ from django import forms
 from django.db.models import Q, QuerySet
 
 from coalition.access import Tier
+from coalition.editing import is_id
 from coalition.models import Condition, Nation, Sector
 from pledges.counting import BLOCKED, LEVELS
 from pledges.models import Capability, Pledge, Requirement, superseded_for
@@ -79,7 +80,7 @@ class PledgeFilter(django_filters.FilterSet):
     def matching(self, rows: QuerySet, name: str, text: str) -> QuerySet:
         """Keep rows whose text, nation, capability, source or id holds every word."""
         for word in text.split():
-            if word[:1] in "Pp" and word[1:].isascii() and word[1:].isdigit():
+            if word[:1] in "Pp" and is_id(word[1:]):
                 rows = rows.filter(pk=word[1:])
                 continue
             rows = rows.filter(

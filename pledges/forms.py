@@ -20,7 +20,7 @@ class DayInput(forms.DateInput):
 class CapabilityField(forms.CharField):
     """A capability, typed: its name or code, with the browser's suggestions from a list beside it."""
 
-    default_error_messages = {"unknown": "There is no capability “%(text)s”. Choose one from the list."}
+    default_error_messages = {"unknown": "There is no capability “%(text)s”. %(hint)s"}
 
     def __init__(self, **kwargs):
         widget = forms.TextInput(attrs={"list": "capability-names", "autocomplete": "off", "spellcheck": "false"})
@@ -39,7 +39,10 @@ class CapabilityField(forms.CharField):
             return None
         found = Capability.objects.filter(name__iexact=text).first() or Capability.objects.filter(code=text).first()
         if found is None:
-            raise forms.ValidationError(self.error_messages["unknown"], code="unknown", params={"text": text[:80]})
+            near = Capability.objects.filter(name__icontains=text).order_by("name").values_list("name", flat=True)[:4]
+            hint = f"Did you mean {' or '.join(near)}?" if near else "Choose one from the list."
+            params = {"text": text[:80], "hint": hint}
+            raise forms.ValidationError(self.error_messages["unknown"], code="unknown", params=params)
         return found
 
 

@@ -13,6 +13,7 @@ from django.core.exceptions import ValidationError
 from django.http import QueryDict
 from django.utils.http import urlencode
 
+from coalition.editing import is_id
 from coalition.models import Condition, Nation, Operation
 from pledges import certainty
 from pledges.chances import Question, Supposition, last_day, question
@@ -199,7 +200,7 @@ def of(operation: Operation, asked: Mapping, *, user, problems: dict[str, list[s
     for code in set(asked.get("nations_out") or []) - nations:
         complain("nations_out", f"There is no nation “{str(code)[:10]}”.")
     wanted = {str(pk) for pk in asked.get("withdrawn") or []} | {str(pk) for pk in asked.get("slipped") or {}}
-    numbers = [pk for pk in wanted if pk.isdigit() and len(pk) < 19]
+    numbers = [pk for pk in wanted if is_id(pk)]
     pledges = Pledge.objects.visible_to(user).filter(operation=operation, pk__in=numbers)
     known = {str(pk) for pk in pledges.values_list("pk", flat=True)}
     slipped = {}

@@ -211,7 +211,7 @@ def approve(request: HttpRequest, batch_id: int) -> HttpResponse:
 
 
 def _ids(request: HttpRequest, name: str) -> list[int]:
-    return [int(value) for value in request.POST.getlist(name) if value.isascii() and value.isdigit()]
+    return [int(value) for value in request.POST.getlist(name) if editing.is_id(value)]
 
 
 def _sentence(refusal: editing.Refused) -> str:

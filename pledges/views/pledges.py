@@ -213,7 +213,7 @@ def _wanted(request: HttpRequest) -> dict:
     if code := request.GET.get("capability"):
         wanted["capability"] = Capability.objects.filter(code=code).first()
     line = request.GET.get("requirement", "")
-    if line.isdigit():
+    if editing.is_id(line):
         wanted["requirement"] = Requirement.objects.visible_to(request.user).filter(pk=line).first()
         if wanted["requirement"]:
             wanted["capability"] = wanted["requirement"].capability
@@ -347,7 +347,7 @@ def undo(request: HttpRequest, pledge_id: int) -> HttpResponse:
 @for_members("confirm_pledge")
 def confirm(request: HttpRequest) -> HttpResponse:
     """Say that pledges are still true: one, or all that were ticked."""
-    wanted = [int(number) for number in request.POST.getlist("pledge") if number.isdecimal() and len(number) < 20]
+    wanted = [int(number) for number in request.POST.getlist("pledge") if editing.is_id(number)]
     confirmed = declaring.confirm(wanted, by=request.user)
     if confirmed.done:
         many = len(confirmed.done) > 1

@@ -9,6 +9,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
 from coalition.access import actor_of
+from coalition.editing import find, is_id, is_storable
 from coalition.models import Condition, Nation, Operation
 from coalition.pages import for_members, operation_of
 from pledges import what_if
@@ -99,8 +100,10 @@ def _shown(effect: what_if.Effect, thing, lines: dict[int, Requirement], widest:
 def save(request: HttpRequest) -> HttpResponse:
     """Give a scenario a name, so that others find it."""
     asked = QueryDict(request.POST.get("query", "")[:8000])
-    operation = get_object_or_404(Operation.objects.visible_to(request.user), code=asked.get("operation", ""))
+    operation = find(asked.get("operation", ""), Operation.objects.visible_to(request.user), "code")
     name = request.POST.get("name", "").strip()[:120]
+    if not is_storable(name):
+        raise ValidationError("The name holds characters that cannot be stored.")
     try:
         scenario = what_if.read(operation, asked, user=request.user)
         if not name:
@@ -137,7 +140,8 @@ def side_by_side(request: HttpRequest) -> HttpResponse:
     """Two saved scenarios beside each other and the plan."""
     operation = operation_of(request)
     saved = SavedScenario.objects.visible_to(request.user).filter(operation=operation)
-    chosen = [get_object_or_404(saved, pk=request.GET.get(name) or 0) for name in ("a", "b")]
+    asked_for = [request.GET.get(name, "") for name in ("a", "b")]
+    chosen = [get_object_or_404(saved, pk=text if is_id(text) else 0) for text in asked_for]
     compared = []
     for row in chosen:
         asked = QueryDict(row.query)

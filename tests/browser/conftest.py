@@ -21,7 +21,6 @@ QUIET = [
     "--disable-default-apps",
     "--disable-domain-reliability",
     "--disable-sync",
-    "--lang=en-GB",
     "--metrics-recording-only",
     "--no-first-run",
     "--no-pings",

@@ -156,7 +156,8 @@ def test_the_gap_paper_names_the_line_what_is_missing_and_who_could_fill_it(plan
 def test_the_cliff_list_says_what_ends_and_what_it_uncovers(plan):
     page = text_of(browser_of(Role.PLANNER).get("/readiness/cliffs/"))
     assert str(plan["today"] + timedelta(days=100)) in page
-    assert "uncovered" in page
+    assert "less sure" in page  # both are conditional: no count covers it, before or after
+    assert "taken over" not in page
 
 
 def test_the_cliffs_as_a_calendar_hold_no_chances(plan):
@@ -193,3 +194,10 @@ def test_an_officer_sees_their_own_overdue_pledges_first_and_confirms_with_one_c
     with acting_as(SYSTEM):
         own.refresh_from_db()
     assert own.last_confirmed_on == plan["today"]
+
+
+def test_the_pages_for_planners_take_few_queries(plan, django_assert_max_num_queries):
+    browser = browser_of(Role.PLANNER)
+    for page in [*FOR_PLANNERS, "/readiness/infantry/data.csv"]:
+        with django_assert_max_num_queries(25, info=page):
+            text_of(browser.get(page))
