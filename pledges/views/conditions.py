@@ -89,10 +89,12 @@ def edit(request: HttpRequest, condition_id: int) -> HttpResponse:
     form = ConditionForm(
         request.POST or None, instance=Condition.objects.get(pk=condition.pk), operation=condition.operation
     )
+    status = None
     if request.method == "POST" and form.is_valid():
         try:
             conditions.revise(condition.pk, form.draft(), by=request.user, based_on=editing.version_asked(request))
         except editing.VersionStale:
+            status = 412
             form.add_error(None, "Somebody changed this condition in the meantime. Open it again to see how it stands.")
         except ValidationError as error:
             show(form, error)
@@ -104,4 +106,4 @@ def edit(request: HttpRequest, condition_id: int) -> HttpResponse:
         "form": form,
         "cancel": reverse("conditions:detail", args=[condition.pk]),
     }
-    return render(request, "form.html", context, status=422 if form.errors else 200)
+    return render(request, "form.html", context, status=status or (422 if form.errors else 200))

@@ -72,10 +72,12 @@ def edit(request: HttpRequest, code: str) -> HttpResponse:
     """Change what is known of a nation."""
     nation = get_object_or_404(Nation.objects.visible_to(request.user), pk=code)
     form = NationForm(request.POST or None, instance=Nation.objects.get(pk=code))
+    status = None
     if request.method == "POST" and form.is_valid():
         try:
             nations.revise(nation.pk, form.draft(), by=request.user, based_on=editing.version_asked(request))
         except editing.VersionStale:
+            status = 412
             form.add_error(None, "Somebody changed this nation in the meantime. Open it again to see how it stands.")
         except ValidationError as error:
             show(form, error)
@@ -83,4 +85,4 @@ def edit(request: HttpRequest, code: str) -> HttpResponse:
             messages.success(request, f"{nation} is saved.")
             return redirect("nations:detail", nation.pk)
     context = {"title": f"Change {nation}", "form": form, "cancel": f"/nations/{nation.pk}/"}
-    return render(request, "form.html", context, status=422 if form.errors else 200)
+    return render(request, "form.html", context, status=status or (422 if form.errors else 200))
