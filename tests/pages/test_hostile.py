@@ -229,6 +229,13 @@ def test_the_api_names_the_field_of_what_makes_no_sense(planner, address):
     assert rows() == before
 
 
+@pytest.mark.parametrize("name", ["operation", "capability", "sector"])
+def test_the_api_names_the_parameter_that_holds_a_nul(planner, name):
+    answer = planner.get(f"/api/v1/readiness/?{name}=%00")
+    assert answer.status_code == 400
+    assert name in answer.json()["errors"]
+
+
 def test_ten_thousand_changes_are_no_scenario(planner, plan):
     many = {str(number): "met" for number in range(10_000)}
     sent = planner.post("/api/v1/readiness/what-if/", json.dumps({"conditions": many}), content_type="application/json")
