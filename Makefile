@@ -28,6 +28,14 @@ test-browser: installed-dev ## Drive the real product with a real Chromium (CHRO
 bench: installed-dev ## Measure; asserts nothing about seconds
 	@for bench in tests/bench/*_bench.py; do $(PYTHON_HERE) $$bench || exit; done
 
+.PHONY: faults
+faults: installed-dev ## Kill worker, broker, database and web server while people work; print what it cost
+	@$(PYTHON_HERE) -m pytest -m faults tests/faults tests/coalition $(ARGS)
+
+.PHONY: screenshots
+screenshots: installed-dev ## Take the pictures in docs/screenshots anew, of a fresh demo
+	@SCREENSHOTS=1 $(PYTHON_HERE) -m pytest tests/browser/test_screenshots.py -p no:randomly
+
 .PHONY: lint
 lint: installed-dev ## Check style, types, templates, migrations and the compose file
 	$(PYTHON_HERE) -m ruff check .

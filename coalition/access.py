@@ -97,18 +97,24 @@ _acting: ContextVar[Actor] = ContextVar("acting", default=NOBODY)
 
 
 def actor_of(user) -> Actor:
-    """Return who a user acts as. Strangers, the inactive and people without a membership are nobody."""
+    """Return who a user acts as. Strangers, the inactive and people without a membership are nobody.
+
+    Who was made on the server with ``createsuperuser`` is an administrator: somebody must let the first people in.
+    """
     if isinstance(user, Actor):
         return user
-    membership = getattr(user, "membership", None)
-    if membership is None or not user.is_active:
+    if user is None or not user.is_active:
         return NOBODY
+    membership = getattr(user, "membership", None)
+    if membership is None and not user.is_superuser:
+        return NOBODY
+    role = membership.role if membership else Role.ADMINISTRATOR
     return Actor(
         user_id=user.pk,
         name=user.get_username(),
-        role=membership.role,
-        nation=membership.nation_id or "",
-        tier=HIGHEST_TIER[membership.role],
+        role=role,
+        nation=(membership.nation_id or "") if membership else "",
+        tier=HIGHEST_TIER[role],
     )
 
 

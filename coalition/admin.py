@@ -1,10 +1,12 @@
 """The kernel's nouns in the admin: the second road for administrators, behind the same login and second factor."""
 
 from allauth.account.decorators import secure_admin_login
+from django import forms
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
 from django.http import HttpRequest
 
+from coalition import sectors
 from coalition.access import can
 from coalition.models import Condition, ImportBatch, Job, Membership, Nation, Operation, Sector, Tombstone, User
 
@@ -80,8 +82,19 @@ class OperationAdmin(RecordAdmin):
     list_display = ("code", "name", "starts_on", "activated_on", "mandate_until", "is_current")
 
 
+class SectorForm(forms.ModelForm):
+    """A sector as typed: its polygon is judged before it is stored."""
+
+    def clean(self) -> dict:
+        data = super().clean()
+        if data.get("polygon") and data.get("kind"):
+            sectors.judge(data["polygon"], kind=data["kind"], besides=self.instance.pk)
+        return data
+
+
 @admin.register(Sector)
 class SectorAdmin(RecordAdmin):
+    form = SectorForm
     list_display = ("code", "name", "kind", "illustrative")
     list_filter = ("kind",)
 

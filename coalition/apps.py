@@ -1,3 +1,5 @@
+"""How the kernel, and the admin, are installed."""
+
 from importlib import import_module
 
 from django.apps import AppConfig

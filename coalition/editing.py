@@ -11,14 +11,13 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import date
 from decimal import Decimal
 from typing import Any, TypeVar
 
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
 from django.http import Http404, HttpRequest, QueryDict
-from django.utils import timezone
 from rest_framework.utils.encoders import JSONEncoder
 
 from coalition.access import Tier, acting_as, actor_of
@@ -289,11 +288,6 @@ def once(request: HttpRequest, create: Callable[[], Answer]) -> Answer:
         kept.status, kept.answer = answer.status, answer.body
         kept.save(update_fields=["status", "answer"])
     return answer
-
-
-def forget_keys(older_than: timedelta = timedelta(days=7)) -> int:
-    """Delete kept answers of long ago; return how many. Run it as the system, daily."""
-    return IdempotencyKey.objects.filter(created_at__lt=timezone.now() - older_than).delete()[0]
 
 
 def _plain(answer: Answer) -> Answer:

@@ -20,6 +20,7 @@ from coalition.access import SYSTEM, acting_as
 from coalition.models import Stale
 
 AMBER_AFTER = timedelta(seconds=60)
+SHARED_FROM = 30  # so many marks are work for two
 ATTEMPTS = 3  # a row deleted under the worker, or a deadlock, is over the next time
 
 log = logging.getLogger(__name__)
@@ -101,7 +102,8 @@ def drain(kind: str, recompute: Callable[[list[str]], object], *, chunk: int = 5
 
     Acts as the system. A key whose answer cannot be computed keeps its marks and is logged; the others are not held up.
     """
-    done, failures, poisoned = 0, 0, []
+    done, failures = 0, 0
+    poisoned: list[str] = []
     while True:
         claimed = Claim(ids=[], keys=[])
         try:
@@ -153,6 +155,7 @@ def nudge() -> None:
 
 
 def send_sweeps() -> None:
-    """Send ``sweep.KIND`` for each kind that has marks; nothing when there are none."""
-    for kind in Stale.objects.order_by("kind").values_list("kind", flat=True).distinct():
-        broker.send(f"sweep.{kind}", expires_s=60)
+    """Send ``sweep.KIND`` for each kind that has marks, twice where two workers should share them; else nothing."""
+    for kind, marks in Stale.objects.order_by("kind").values_list("kind").annotate(Count("pk")):
+        for _ in range(2 if marks >= SHARED_FROM else 1):
+            broker.send(f"sweep.{kind}", expires_s=60)

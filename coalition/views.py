@@ -64,10 +64,16 @@ def _to_do(request: HttpRequest, operation: Operation) -> dict:
     to_verify = seen.filter(status=Pledge.Status.COMMITTED, superseded_by=None)
     return {
         "overdue": overdue.count() if can(request.user, "confirm_pledge") else 0,
+        # Those of one's own nation are at hand to confirm; a planner asks the nations.
+        "overdue_own": overdue.select_related("capability").order_by("last_confirmed_on", "pk")[:ROWS]
+        if actor.nation and can(request.user, "confirm_pledge")
+        else [],
         "to_verify": to_verify.count() if can(request.user, "verify_pledge") else 0,
         "conditions_overdue": Condition.objects.visible_to(request.user).filter(
             operation=operation, state=Condition.State.OPEN, due_on__lt=operation.today()
-        ),
+        )
+        if can(request.user, "keep_conditions")
+        else (),
     }
 
 

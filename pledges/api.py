@@ -642,6 +642,8 @@ class LineChangeSerializer(serializers.Serializer):
     before = serializers.FloatField()
     after = serializers.FloatField()
     difference = serializers.FloatField()
+    covered_before = serializers.FloatField(allow_null=True, help_text="Expected share of the need, as planned")
+    covered_after = serializers.FloatField(allow_null=True, help_text="The same, as supposed")
 
 
 class ConditionEffectSerializer(serializers.Serializer):

@@ -1,3 +1,5 @@
+"""How the app is installed."""
+
 from django.apps import AppConfig
 
 

@@ -1,7 +1,7 @@
 """What each pledge would bring to which need, on which days and how likely: the plan's rows as questions to ``certainty``.
 
 The numbers are for the planning tier alone: with a step's certainty they would give a condition's chance away.
-Source of the rules: METHOD, "First day a pledge can stand" and "Staleness".
+Source of the rules: docs/method.md, "First day a pledge can stand" and "Staleness".
 """
 
 from collections.abc import Iterable, Mapping
@@ -88,7 +88,8 @@ def question(
             horizons[line.capability_id] = max(horizons[line.capability_id], (line.needed_until - today).days)
     conditions = _conditions(operation, supposed)
     place = {pk: i for i, pk in enumerate(conditions)}
-    pieces, weights, nations, of_capability = {}, {}, {}, {}
+    pieces, weights, nations = {}, {}, {}
+    of_capability: dict[int, list[int]] = {}
     capability_of_pledge: dict[int, int] = {}
     for pledge in _pledges(operation, ids, today, supposed):
         hanging = {pk: conditions[pk] for pk in pledge["hangs_on"] if pk in conditions}

@@ -15,6 +15,7 @@ from pledges.models import Allocation, Pledge
 from pledges.readiness import LineAnswer, Stretch
 
 DAY = timedelta(days=1)
+SAME = 1e-9  # chances that differ by less are one
 
 
 @dataclass(frozen=True)
@@ -26,12 +27,22 @@ class Uncovered:
     quantity: Decimal | None  # allocated to the line by what ends; None where the mandate ends
 
     @property
-    def is_worse(self) -> bool:
-        """True when less of it is covered, or it is less sure, on the day after: nothing takes over in full."""
-        chances = [answer.sure.p_met if answer.sure else None for answer in (self.before, self.after)]
-        if None not in chances and chances[1] < chances[0] - 1e-9:
-            return True
+    def is_uncovered(self) -> bool:
+        """True when less of it is covered on the day after."""
         return self.after.covered < self.before.covered
+
+    @property
+    def is_less_sure(self) -> bool:
+        """True when it is met, or covered in the mean, with less on the day after, though no less is covered by count."""
+        before, after = self.before.sure, self.after.sure
+        if before is None or after is None or before.p_met is None or after.p_met is None:
+            return False
+        return after.p_met < before.p_met - SAME or (after.coverage or 0) < (before.coverage or 0) - SAME
+
+    @property
+    def is_worse(self) -> bool:
+        """True when nothing takes over in full."""
+        return self.is_uncovered or self.is_less_sure
 
 
 @dataclass(frozen=True)
@@ -119,6 +130,6 @@ def events(found: list[Cliff], operation: Operation, address) -> list[Event]:
 def _sentence(line: Uncovered) -> str:
     before, after = line.before, line.after
     name = f"R{before.requirement_id} {before.capability_name}"
-    if not line.is_worse:
-        return f"{name}: still covered the day after."
+    if not line.is_uncovered:
+        return f"{name}: {'less sure' if line.is_less_sure else 'taken over'} the day after."
     return f"{name}: covered {before.covered:,f} of {before.need:,f} {before.unit}, the day after {after.covered:,f}."

@@ -237,9 +237,9 @@ def _closed_because(pledge: Pledge) -> str:
 
 
 def _refuse_closed(pledge: Pledge) -> None:
-    because = _closed_because(pledge)
-    if because:
-        raise Closed(because)
+    reason = _closed_because(pledge)
+    if reason:
+        raise Closed(reason)
 
 
 def _declare(draft: Mapping[str, Any], *, by, hidden: list[Condition] | None = None) -> Pledge:

@@ -1,7 +1,5 @@
 """The forms of pledges, requirements and allocations: they read and explain input; the domain modules judge it."""
 
-from datetime import date
-
 from django import forms
 from django.forms import formset_factory
 
@@ -19,14 +17,10 @@ class DayInput(forms.DateInput):
         super().__init__(format="%Y-%m-%d", **kwargs)
 
 
-def _without(data: dict, *names: str) -> dict:
-    return {name: value for name, value in data.items() if name not in names}
-
-
 class CapabilityField(forms.CharField):
     """A capability, typed: its name or code, with the browser's suggestions from a list beside it."""
 
-    default_error_messages = {"unknown": "There is no capability “%(text)s”. Choose one from the list."}
+    default_error_messages = {"unknown": "There is no capability “%(text)s”. %(hint)s"}
 
     def __init__(self, **kwargs):
         widget = forms.TextInput(attrs={"list": "capability-names", "autocomplete": "off", "spellcheck": "false"})
@@ -45,7 +39,10 @@ class CapabilityField(forms.CharField):
             return None
         found = Capability.objects.filter(name__iexact=text).first() or Capability.objects.filter(code=text).first()
         if found is None:
-            raise forms.ValidationError(self.error_messages["unknown"], code="unknown", params={"text": text[:80]})
+            near = Capability.objects.filter(name__icontains=text).order_by("name").values_list("name", flat=True)[:4]
+            hint = f"Did you mean {' or '.join(near)}?" if near else "Choose one from the list."
+            params = {"text": text[:80], "hint": hint}
+            raise forms.ValidationError(self.error_messages["unknown"], code="unknown", params=params)
         return found
 
 
@@ -59,12 +56,38 @@ class ConditionsField(forms.ModelMultipleChoiceField):
         return f"{condition.title}{state}"
 
 
-class PledgeForm(forms.ModelForm):
-    """A pledge, as an officer logs it in under a minute. ``cleaned_data`` is what ``pledges.declaring`` takes."""
+class TierField(forms.TypedChoiceField):
+    """How far a thing may be passed on."""
+
+    def __init__(self, **kwargs):
+        choices = [(tier.value, tier.label.capitalize()) for tier in Tier]
+        super().__init__(label="Release tier", choices=choices, coerce=int, initial=Tier.COALITION.value, **kwargs)
+
+
+class RecordForm(forms.ModelForm):
+    """A row with a version: the form carries the one its reader saw, and ``draft()`` is what the domain takes."""
+
+    version = forms.IntegerField(required=False, widget=forms.HiddenInput)
+
+    def __init__(self, *args, operation: Operation | None = None, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.operation = operation
+        if operation:
+            self.instance.operation = operation
+        if self.instance.pk:
+            self.fields["version"].initial = self.instance.version
+
+    def draft(self) -> dict:
+        """Return the cleaned fields of the thing itself; the operation only for a new one."""
+        draft = {name: value for name, value in self.cleaned_data.items() if name != "version"}
+        return draft if self.instance.pk or not self.operation else draft | {"operation": self.operation}
+
+
+class PledgeForm(RecordForm):
+    """A pledge, as an officer logs it in under a minute."""
 
     SIGNALLED, OFFERED = Pledge.Status.SIGNALLED, Pledge.Status.OFFERED
 
-    version = forms.IntegerField(required=False, widget=forms.HiddenInput)
     idempotency_key = forms.CharField(required=False, max_length=100, widget=forms.HiddenInput)
     capability = CapabilityField(help_text="Start typing: “engineer”, “UAV”, “beds”")
     status = forms.ChoiceField(
@@ -74,13 +97,7 @@ class PledgeForm(forms.ModelForm):
         widget=forms.RadioSelect,
     )
     conditions = ConditionsField(queryset=Condition.objects.none(), required=False, label="Hangs on")
-    tier = forms.TypedChoiceField(
-        label="Release tier",
-        choices=[(tier.value, tier.label.capitalize()) for tier in Tier],
-        coerce=int,
-        initial=Tier.COALITION.value,
-        help_text="Who may see it. Your own nation always does.",
-    )
+    tier = TierField(help_text="Who may see it. Your own nation always does.")
     source_url = forms.URLField(label="Address of the source", max_length=500, required=False, assume_scheme="https")
 
     field_order = ["nation", "capability", "what", "quantity", "available_from", "available_until", "notice_days"]
@@ -119,10 +136,8 @@ class PledgeForm(forms.ModelForm):
         help_texts = {"quantity": "What planners may count on. Leave empty if it is not known yet."}
 
     def __init__(self, *args, user, operation: Operation, **kwargs):
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, operation=operation, **kwargs)
         actor = actor_of(user)
-        self.operation = operation
-        self.instance.operation = operation
         if actor.role == Role.OFFICER:
             self.fields["nation"].queryset = Nation.objects.filter(pk=actor.nation)
             self.fields["nation"].initial = actor.nation
@@ -140,15 +155,14 @@ class PledgeForm(forms.ModelForm):
         self.fields["requirement"].widget.attrs["data-follows"] = "capability"
         if self.instance.pk:
             del self.fields["status"]
-            self.fields["version"].initial = self.instance.version
             self.fields["nation"].disabled = not can(user, "keep_requirements")
         else:
             self.fields["available_from"].initial = max(operation.starts_on, operation.today())
 
     def draft(self) -> dict:
-        """Return the cleaned fields of the pledge itself; nation and operation only for a new one."""
-        data = _without(self.cleaned_data, "version", "idempotency_key")
-        return _without(data, "nation") if self.instance.pk else data | {"operation": self.operation}
+        """Return what ``declaring`` takes: nation and operation only for a new pledge."""
+        not_taken = {"idempotency_key", "nation"} if self.instance.pk else {"idempotency_key"}
+        return {name: value for name, value in super().draft().items() if name not in not_taken}
 
 
 class CaveatForm(forms.Form):
@@ -185,17 +199,11 @@ class StepForm(forms.Form):
     reason = forms.CharField(max_length=1000, required=False, widget=forms.Textarea(attrs={"rows": 2}), label="Reason")
 
 
-class RequirementForm(forms.ModelForm):
+class RequirementForm(RecordForm):
     """A requirement line, as planners keep it."""
 
-    version = forms.IntegerField(required=False, widget=forms.HiddenInput)
     capability = CapabilityField(help_text="Start typing: “engineer”, “UAV”, “beds”")
-    tier = forms.TypedChoiceField(
-        label="Release tier",
-        choices=[(tier.value, tier.label.capitalize()) for tier in Tier],
-        coerce=int,
-        initial=Tier.COALITION.value,
-    )
+    tier = TierField()
 
     class Meta:
         model = Requirement
@@ -220,19 +228,11 @@ class RequirementForm(forms.ModelForm):
         }
 
     def __init__(self, *args, operation: Operation, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.operation = operation
-        self.instance.operation = operation
+        super().__init__(*args, operation=operation, **kwargs)
         self.fields["sector"].queryset = Sector.objects.order_by("code")
         self.fields["sector"].empty_label = "Anywhere"
-        if self.instance.pk:
-            self.fields["version"].initial = self.instance.version
-        else:
+        if not self.instance.pk:
             self.fields["needed_from"].initial = operation.starts_on
-
-    def draft(self) -> dict:
-        """Return the cleaned fields of the line itself."""
-        return _without(self.cleaned_data, "version") | {"operation": self.operation}
 
 
 class AllocationForm(forms.Form):
@@ -246,16 +246,10 @@ class AllocationForm(forms.Form):
         self.fields["requirement"].queryset = lines
 
 
-class ConditionForm(forms.ModelForm):
+class ConditionForm(RecordForm):
     """A condition, as planners keep it."""
 
-    version = forms.IntegerField(required=False, widget=forms.HiddenInput)
-    tier = forms.TypedChoiceField(
-        label="Release tier",
-        choices=[(tier.value, tier.label.capitalize()) for tier in Tier],
-        coerce=int,
-        initial=Tier.COALITION.value,
-    )
+    tier = TierField()
     source_url = forms.URLField(label="Address of the source", max_length=500, required=False, assume_scheme="https")
 
     class Meta:
@@ -264,42 +258,14 @@ class ConditionForm(forms.ModelForm):
         widgets = {"due_on": DayInput(), "note": forms.Textarea(attrs={"rows": 3})}
 
     def __init__(self, *args, operation: Operation, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.operation = operation
-        self.instance.operation = operation
+        super().__init__(*args, operation=operation, **kwargs)
         self.fields["nation"].empty_label = "Shared by all"
-        if self.instance.pk:
-            self.fields["version"].initial = self.instance.version
-
-    def draft(self) -> dict:
-        """Return the cleaned fields of the condition itself; the operation only for a new one."""
-        data = _without(self.cleaned_data, "version")
-        return data if self.instance.pk else data | {"operation": self.operation}
 
 
-def shown(value: object) -> object:
-    """Return a form value as people read it, for the page that sets two versions side by side."""
-    if isinstance(value, date):
-        return value.isoformat()
-    if hasattr(value, "all") or isinstance(value, list | tuple):
-        return ", ".join(str(item) for item in (value.all() if hasattr(value, "all") else value)) or None
-    return value
-
-
-class NationForm(forms.ModelForm):
+class NationForm(RecordForm):
     """What is known of a nation."""
-
-    version = forms.IntegerField(required=False, widget=forms.HiddenInput)
 
     class Meta:
         model = Nation
         fields = ["standing", "standing_source", "approval_route", "focal_point"]
         widgets = {"approval_route": forms.Textarea(attrs={"rows": 2})}
-
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.fields["version"].initial = self.instance.version
-
-    def draft(self) -> dict:
-        """Return the cleaned fields of the nation itself."""
-        return _without(self.cleaned_data, "version")

@@ -66,7 +66,7 @@ def paper(operation: Operation, *, on: date) -> list[Gap]:
         if chance is None or chance >= ENOUGH:
             continue
         found.append((category, max(on, stretch.first), stretch.answer, stretches))
-    found.sort(key=lambda row: (row[2].sure.p_met, row[2].priority, -row[2].gap))
+    found.sort(key=lambda row: (row[2].sure.p_met, row[2].priority, row[2].sure.coverage))
     pool = _Pool(operation, {category for category, *_ in found})
     return [
         Gap(

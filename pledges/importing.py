@@ -92,7 +92,7 @@ FIELDS = (
     Field("source", "Source", max_length=250, synonyms=("said by", "outlet")),
     Field("source_url", "Source address", max_length=500, synonyms=("url", "link", "source link", "address")),
     Field("stated_on", "Stated on", "day", synonyms=("statement_date", "date", "said on", "date stated")),
-    Field("status", "Its own word for its status", max_length=100, synonyms=("level", "commitment")),
+    Field("status", "Status word", max_length=100, synonyms=("level", "commitment")),
     Field("tier", "Release tier", "choice", choices=tuple((name, name.capitalize()) for name in TIERS)),
     Field("external_id", "Id in the data set", max_length=200, synonyms=("id", "reference", "ref", "pledge id")),
     Field("note", "Note", max_length=2000, synonyms=("notes", "comment", "remarks")),
@@ -291,9 +291,9 @@ class PledgeSession(Session):
     def _nation(self, values: Mapping[str, Any]) -> Nation:
         nation = self.nations.get(values["nation"])
         if nation is None:
-            raise Unfit("nation", values["nation"], "is not among the nations kept here.")
+            raise Unfit("nation", values["nation"], f"{values['nation']} is not among the nations kept here.")
         if not can(self.by, "import_pledges", Pledge(nation=nation)):
-            raise Unfit("nation", nation.pk, f"is {nation.name}: you import for your own nation only.")
+            raise Unfit("nation", nation.pk, f"{nation.name}: you import for your own nation only.")
         return nation
 
     def _capability(self, word: str) -> Capability:
@@ -372,7 +372,7 @@ class PledgeSession(Session):
         elif stated and (low, high) != (stated.low, stated.high):
             raise Unfit("stated", stated.text, "does not agree with the stated low and high figures.")
         if low is not None and high is not None and low > high:
-            raise Unfit("stated_low", low, "is above the stated high figure.")
+            raise Unfit("stated_low", low, f"{_figure(low)} is above the stated high figure, {_figure(high)}.")
         planning = values.get("planned")
         if planning is not None and (low, high) == (None, None):
             low = high = planning

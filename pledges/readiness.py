@@ -34,7 +34,7 @@ from pledges.models import Allocation, Capability, Pledge, ReadinessLine, Requir
 from pledges.sure import CapabilitySure, LineSure
 
 KIND = "readiness"
-CHUNK_KEYS = 15  # two workers share a full recompute evenly
+CHUNK_KEYS = 40
 
 
 class DayIsPast(ValueError):

@@ -68,7 +68,7 @@ def level() -> Case:
 
 
 def stands_from(today: Expression, supposed: Mapping[int, str]) -> Case:
-    """Return the first day a pledge can stand, NULL off the ladder. Source: METHOD, "First day a pledge can stand".
+    """Return the first day a pledge can stand, NULL off the ladder. Source: docs/method.md.
 
     Without an order the first day slides with today; what is in place without a first day stands today.
     """

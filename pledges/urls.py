@@ -2,7 +2,7 @@
 
 from django.urls import include, path
 
-from pledges.views import capabilities, conditions, nations, plan, pledges, readiness, what_if
+from pledges.views import capabilities, conditions, nations, plan, pledges, readiness, suggesting, what_if
 
 pledge_urls = [
     path("", pledges.board, name="board"),
@@ -47,6 +47,7 @@ readiness_urls = [
     path("", readiness.matrix, name="matrix"),
     path("nations/", readiness.nations, name="nations"),
     path("age/", readiness.age, name="age"),
+    path("suggest/", suggesting.page, name="suggest"),
     path("gaps/", readiness.gap_paper, name="gaps"),
     path("cliffs/", readiness.cliff_list, name="cliffs"),
     path("cliffs/calendar.ics", readiness.cliff_calendar, name="cliff_calendar"),

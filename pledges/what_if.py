@@ -52,15 +52,25 @@ class Scenario:
 
 @dataclass(frozen=True)
 class LineChange:
-    """One requirement line on the scenario's day: how sure it is met as planned, and as supposed."""
+    """One requirement line on the scenario's day, as planned and as supposed.
+
+    ``before``, ``after``: the chance that it is met. ``covered_before``, ``covered_after``: the expected share of the
+    need that comes, 0 to 1; it moves also where a line is out of reach either way. None where nothing is needed.
+    """
 
     requirement: Requirement
     before: float
     after: float
+    covered_before: float | None
+    covered_after: float | None
 
     @property
     def difference(self) -> float:
         return self.after - self.before
+
+    @property
+    def covered_difference(self) -> float:
+        return (self.covered_after or 0) - (self.covered_before or 0)
 
 
 @dataclass(frozen=True)
@@ -115,14 +125,30 @@ class Comparison:
     def difference(self) -> float:
         return self.expected_after - self.expected_before
 
+    @property
+    def coverage_before(self) -> float | None:
+        """Mean expected coverage of the lines, each weighing the same; None without any."""
+        return _mean([line.covered_before for line in self.lines])
+
+    @property
+    def coverage_after(self) -> float | None:
+        return _mean([line.covered_after for line in self.lines])
+
+    @property
+    def coverage_difference(self) -> float:
+        return (self.coverage_after or 0) - (self.coverage_before or 0)
+
 
 def read(operation: Operation, asked: QueryDict, *, user) -> Scenario:
     """Return the scenario an address asks for. Raise ValidationError naming every part that cannot be understood."""
     problems: dict[str, list[str]] = {}
 
+    def given(name: str) -> list[str]:
+        return [text.strip() for text in asked.getlist(name) if text.strip()]  # a field left empty supposes nothing
+
     def pairs(name: str) -> list[tuple[str, str]]:
         found = []
-        for text in asked.getlist(name):
+        for text in given(name):
             left, colon, right = text.partition(":")
             if not colon:
                 problems.setdefault(name, []).append(f"“{text[:40]}” is not written as id:value.")
@@ -136,8 +162,8 @@ def read(operation: Operation, asked: QueryDict, *, user) -> Scenario:
             "on": asked.get("on") or None,
             "conditions": dict(pairs("condition")),
             "probabilities": dict(pairs("probability")),
-            "nations_out": asked.getlist("out"),
-            "withdrawn": asked.getlist("withdraw"),
+            "nations_out": given("out"),
+            "withdrawn": given("withdraw"),
             "slipped": dict(pairs("slip")),
             "certainties": dict(pairs("certainty")),
         },
@@ -212,6 +238,11 @@ def of(operation: Operation, asked: Mapping, *, user, problems: dict[str, list[s
     )
 
 
+def _mean(shares: list[float | None]) -> float | None:
+    known = [share for share in shares if share is not None]
+    return sum(known) / len(known) if known else None
+
+
 def _known(name: str, asked: Mapping, seen: set[str], complain) -> dict[int, object]:
     found = {}
     for pk, value in (asked.get(name) or {}).items():
@@ -270,12 +301,22 @@ def compare(scenario: Scenario, capability_ids: Iterable[int] | None = None) -> 
             now, then = answer.lines[place], other.lines[place]
             chance = _at(now.first, now.last, now.p_met, number)
             if chance is not None:
-                lines[requirement_id] = [chance, _at(then.first, then.last, then.p_met, number)]
+                lines[requirement_id] = [
+                    chance,
+                    _at(then.first, then.last, then.p_met, number),
+                    _at(now.first, now.last, now.coverage, number),
+                    _at(then.first, then.last, then.coverage, number),
+                ]
     rows = Requirement.objects.filter(pk__in=lines).select_related("capability", "sector")
     changes = [LineChange(row, *lines[row.pk]) for row in rows]
     return Comparison(
         scenario=scenario,
-        lines=tuple(sorted(changes, key=lambda line: (line.difference, line.after, line.requirement.pk))),
+        lines=tuple(
+            sorted(
+                changes,
+                key=lambda line: (round(line.difference, 6), line.covered_difference, line.after, line.requirement.pk),
+            )
+        ),
         capabilities=tuple(
             CapabilityChange(pk, chance, _at(other.first, other.last, other.p_all, number))
             for pk, chance, other in wholes
@@ -370,7 +411,7 @@ def _answers(asked: Question) -> Answers:
 def _at(first: np.ndarray, last: np.ndarray, values: np.ndarray, number: int) -> float | None:
     """Return the value of the stretch that holds a day, or None outside all of them."""
     place = int(np.searchsorted(first, number, side="right")) - 1
-    if place < 0 or number > last[place]:
+    if place < 0 or number > last[place] or math.isnan(values[place]):
         return None
     return float(values[place])
 

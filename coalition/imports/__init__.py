@@ -1,0 +1,1 @@
+"""How files from outside become rows, for every app: opened, read, mapped, tried, approved, committed, undone."""

@@ -24,7 +24,7 @@ LARGEST_TOTAL = 1 << 62
 
 class Conditions(NamedTuple):
     chances: list[float]
-    count: int
+    count: int  # type: ignore[assignment]  # hides tuple.count, which nobody asks of it
 
 
 class Piece(NamedTuple):

@@ -114,11 +114,11 @@ def _multiply(group: Group, run: _Run, tables: _Tables, joint: Joint) -> list[in
         for (line, _), slot in zip(group.active[t], slots, strict=True):
             by_line.setdefault(line, [None] * len(run))[place] = slot
     factors = []
-    for slots in by_line.values():
-        mask = elimination.union(tables.mask[slot] for slot in slots if slot is not None)
+    for of_line in by_line.values():
+        mask = elimination.union(tables.mask[slot] for slot in of_line if slot is not None)
         if len(run) > 1 and len(run) << mask.bit_count() > MOST_JOINT_CELLS:
             return [t for one in run for t in _multiply(group, [one], tables, joint)]
-        factors.append((mask, tables.split_by(slots, mask)))
+        factors.append((mask, tables.split_by(of_line, mask)))
     chances = group.courses[0].chances
     everything = elimination.union(mask for mask, _ in factors)
     if everything.bit_count() <= WIDEST_JOINT:

@@ -1,0 +1,1 @@
+"""The pages of pledges, a module for each noun."""

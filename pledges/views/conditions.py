@@ -15,7 +15,7 @@ from coalition.models import Condition
 from coalition.pages import for_members, operation_of
 from pledges.forms import ConditionForm
 from pledges.models import Pledge
-from pledges.views.complaints import show
+from pledges.views.complaints import show, two_versions
 
 
 @require_GET
@@ -89,21 +89,20 @@ def edit(request: HttpRequest, condition_id: int) -> HttpResponse:
     form = ConditionForm(
         request.POST or None, instance=Condition.objects.get(pk=condition.pk), operation=condition.operation
     )
-    status = None
-    if request.method == "POST" and form.is_valid():
-        try:
-            conditions.revise(condition.pk, form.draft(), by=request.user, based_on=editing.version_asked(request))
-        except editing.VersionStale:
-            status = 412
-            form.add_error(None, "Somebody changed this condition in the meantime. Open it again to see how it stands.")
-        except ValidationError as error:
-            show(form, error)
-        else:
-            messages.success(request, f"“{condition.title}” is saved; what hangs on it is being counted anew.")
-            return redirect("conditions:detail", condition.pk)
     context = {
         "title": f"Change “{condition.title}”",
         "form": form,
         "cancel": reverse("conditions:detail", args=[condition.pk]),
     }
-    return render(request, "form.html", context, status=status or (422 if form.errors else 200))
+    if request.method == "POST" and form.is_valid():
+        try:
+            conditions.revise(condition.pk, form.draft(), by=request.user, based_on=editing.version_asked(request))
+        except editing.VersionStale as stale:
+            context["conflict"] = two_versions(form, stale.current)
+            return render(request, "form.html", context, status=412)
+        except ValidationError as error:
+            show(form, error)
+        else:
+            messages.success(request, f"“{condition.title}” is saved; what hangs on it is being counted anew.")
+            return redirect("conditions:detail", condition.pk)
+    return render(request, "form.html", context, status=422 if form.errors else 200)

@@ -5,6 +5,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods
 
 from coalition import editing, nations
@@ -14,7 +15,7 @@ from coalition.models import Condition, Nation
 from coalition.pages import for_members, operation_of
 from pledges.forms import NationForm
 from pledges.models import Pledge
-from pledges.views.complaints import show
+from pledges.views.complaints import show, two_versions
 
 
 @require_GET
@@ -72,17 +73,16 @@ def edit(request: HttpRequest, code: str) -> HttpResponse:
     """Change what is known of a nation."""
     nation = get_object_or_404(Nation.objects.visible_to(request.user), pk=code)
     form = NationForm(request.POST or None, instance=Nation.objects.get(pk=code))
-    status = None
+    context = {"title": f"Change {nation}", "form": form, "cancel": reverse("nations:detail", args=[nation.pk])}
     if request.method == "POST" and form.is_valid():
         try:
             nations.revise(nation.pk, form.draft(), by=request.user, based_on=editing.version_asked(request))
-        except editing.VersionStale:
-            status = 412
-            form.add_error(None, "Somebody changed this nation in the meantime. Open it again to see how it stands.")
+        except editing.VersionStale as stale:
+            context["conflict"] = two_versions(form, stale.current)
+            return render(request, "form.html", context, status=412)
         except ValidationError as error:
             show(form, error)
         else:
             messages.success(request, f"{nation} is saved.")
             return redirect("nations:detail", nation.pk)
-    context = {"title": f"Change {nation}", "form": form, "cancel": f"/nations/{nation.pk}/"}
-    return render(request, "form.html", context, status=status or (422 if form.errors else 200))
+    return render(request, "form.html", context, status=422 if form.errors else 200)

@@ -15,7 +15,7 @@ from pledges import allocating, readiness, requiring
 from pledges.filters import RequirementFilter
 from pledges.forms import RequirementForm
 from pledges.models import Allocation, Capability, Pledge, Requirement
-from pledges.views.complaints import sentences, show
+from pledges.views.complaints import sentences, show, two_versions
 
 SORTS = {
     "capability": "capability__name",
@@ -112,19 +112,18 @@ def edit_requirement(request: HttpRequest, requirement_id: int) -> HttpResponse:
         operation=line.operation,
         initial={"capability": line.capability},
     )
-    status = None
+    context = {"title": f"Change R{line.pk}", "line": line}
     if request.method == "POST" and form.is_valid():
         try:
             requiring.revise(line.pk, form.draft(), by=request.user, based_on=editing.version_asked(request))
-        except editing.VersionStale:
-            status = 412
-            form.add_error(None, "Somebody changed this line in the meantime. Open it again to see how it stands now.")
+        except editing.VersionStale as stale:
+            return _form_page(request, form, status=412, conflict=two_versions(form, stale.current), **context)
         except (ValidationError, editing.Refused) as error:
             show(form, error)
         else:
             messages.success(request, f"{line} is saved.")
             return redirect(line.get_absolute_url())
-    return _form_page(request, form, status=status, title=f"Change R{line.pk}", line=line)
+    return _form_page(request, form, **context)
 
 
 def _form_page(request: HttpRequest, form: RequirementForm, status: int | None = None, **context) -> HttpResponse:

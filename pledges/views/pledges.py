@@ -1,5 +1,7 @@
 """The pages of pledges: board, table, one pledge, the form, and the steps on the ladder."""
 
+from collections.abc import Iterable
+
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.db.models import Count, Prefetch, QuerySet, prefetch_related_objects
@@ -16,9 +18,9 @@ from coalition.models import Condition
 from coalition.pages import for_members, operation_of, page_of, page_or_part, sorted_by
 from pledges import allocating, declaring, ladder
 from pledges.filters import PledgeFilter
-from pledges.forms import AllocationForm, CaveatFormSet, PledgeForm, StepForm, caveats_of, shown
+from pledges.forms import AllocationForm, CaveatFormSet, PledgeForm, StepForm, caveats_of
 from pledges.models import Allocation, Capability, Caveat, Pledge, PledgeStep, Requirement
-from pledges.views.complaints import sentences, show
+from pledges.views.complaints import sentences, show, two_versions
 
 CARDS_PER_COLUMN = 25
 SORTS = {
@@ -240,16 +242,18 @@ def edit(request: HttpRequest, pledge_id: int) -> HttpResponse:
         operation=pledge.operation,
         initial=initial,
     )
-    kept = [{"kind": caveat.kind, "text": caveat.text} for caveat in pledge.caveats.all()]
-    caveats = CaveatFormSet(request.POST or None, prefix="caveats", initial=kept)
+    caveats = _caveats_form(request, pledge)
     context = {"title": f"Change P{pledge.pk}", "pledge": pledge}
     if request.method == "POST" and form.is_valid() and caveats.is_valid():
         changes = form.draft() | {"caveats": caveats_of(caveats)}
         try:
             based_on = editing.version_asked(request)
             declaring.revise(pledge.pk, changes, by=request.user, based_on=based_on)
-        except editing.VersionStale:
-            return _conflict(request, pledge, form, caveats)
+        except editing.VersionStale as stale:
+            now = _caveats_in_words(stale.current.caveats.values_list("kind", "text"))
+            yours = _caveats_in_words(caveat.values() for caveat in changes["caveats"])
+            context["conflict"] = two_versions(form, stale.current, ("Caveats", now, yours))
+            return _form_page(request, form, caveats, status=412, **context)
         except ValidationError as error:
             show(form, error)
         else:
@@ -258,31 +262,14 @@ def edit(request: HttpRequest, pledge_id: int) -> HttpResponse:
     return _form_page(request, form, caveats, **context)
 
 
-def _conflict(request: HttpRequest, pledge: Pledge, form: PledgeForm, caveats) -> HttpResponse:
-    """Answer 412 with both versions side by side, and the sender's own ready to be sent again on top of the new one."""
-    latest = Pledge.objects.visible_to(request.user).get(pk=pledge.pk)
-    latest_form = PledgeForm(instance=latest, user=request.user, operation=pledge.operation)
-    rows = []
-    for name, field in form.fields.items():
-        if field.widget.is_hidden:
-            continue
-        stored = getattr(latest, name)
-        now, yours = shown(stored), shown(form.cleaned_data.get(name))
-        if field.choices if hasattr(field, "choices") and not hasattr(stored, "pk") else False:
-            names = dict(latest_form.fields[name].choices)
-            now, yours = names.get(now, now), names.get(yours, yours)
-        rows.append({"label": form[name].label, "now": now, "yours": yours, "differs": (now or "") != (yours or "")})
-    last = changes_of(latest, limit=1)
-    form.data = form.data.copy()
-    form.data["version"] = latest.version
-    context = {
-        "title": f"P{pledge.pk} was changed meanwhile",
-        "pledge": pledge,
-        "conflict": rows,
-        "changed_by": last[0].who if last else "",
-        "changed_at": latest.changed_at,
-    }
-    return _form_page(request, form, caveats, status=412, **context)
+def _caveats_form(request: HttpRequest, pledge: Pledge):
+    """Return the rows for the caveats a pledge has, and two empty ones."""
+    kept = [{"kind": caveat.kind, "text": caveat.text} for caveat in pledge.caveats.all()]
+    return CaveatFormSet(request.POST or None, prefix="caveats", initial=kept)
+
+
+def _caveats_in_words(caveats: Iterable[tuple[str, str]]) -> str:
+    return "; ".join(sorted(f"{Caveat.Kind(kind).label}: {text}" for kind, text in caveats))
 
 
 @require_http_methods(["GET", "POST"])
@@ -372,7 +359,7 @@ def confirm(request: HttpRequest) -> HttpResponse:
     if not wanted:
         messages.warning(request, "Tick the pledges that are still true first.")
     back = request.POST.get("next", "")
-    return redirect(back if back.startswith("/pledges/") else "pledges:table")
+    return redirect(back if back == reverse("overview") or back.startswith("/pledges/") else "pledges:table")
 
 
 @require_http_methods(["GET", "POST"])
@@ -387,8 +374,7 @@ def supersede(request: HttpRequest, pledge_id: int) -> HttpResponse:
         "version": pledge.version,
     }
     form = PledgeForm(request.POST or None, user=request.user, operation=pledge.operation, initial=initial)
-    kept = [{"kind": caveat.kind, "text": caveat.text} for caveat in pledge.caveats.all()]
-    caveats = CaveatFormSet(request.POST or None, prefix="caveats", initial=kept)
+    caveats = _caveats_form(request, pledge)
     if request.method == "POST" and form.is_valid() and caveats.is_valid():
         draft = form.draft() | {"caveats": caveats_of(caveats)}
         try:

@@ -119,6 +119,7 @@ def matrix(request: HttpRequest) -> HttpResponse:
         "categories": Capability.Category.choices,
         "sectors": Sector.objects.order_by("code"),
         "own_stricter": own_stricter(request, operation, question.tier),
+        "may_allocate": can(request.user, "allocate"),
         **freshness(operation),
     }
     return page_or_part(request, "readiness/matrix.html", "readiness/_matrix.html", context)
@@ -164,7 +165,7 @@ def capability(request: HttpRequest, code: str) -> HttpResponse:
         "found": found,
         "linked": linked(found.now, question) if found else None,
         "chart": chart,
-        "hover": _hover(chart, stretches) if chart else None,
+        "hover": _hover(chart, stretches, question.day) if chart else None,
         "adds_up": adds_up,
         "stretches": stretches,
         "held": readiness.held(found.stretches) if found else None,
@@ -184,7 +185,7 @@ def capability(request: HttpRequest, code: str) -> HttpResponse:
     return render(request, "readiness/capability.html", context)
 
 
-def _hover(chart: Chart, stretches: list[readiness.Stretch]) -> dict:
+def _hover(chart: Chart, stretches: list[readiness.Stretch], day: date) -> dict:
     """Return what ``chart.js`` needs to tell what stands on the day under the pointer. Days are ISO."""
     return {
         "left": chart.left,
@@ -192,6 +193,7 @@ def _hover(chart: Chart, stretches: list[readiness.Stretch]) -> dict:
         "base": chart.base,
         "first": chart.first.isoformat(),
         "last": chart.last.isoformat(),
+        "day": day.isoformat(),
         "stretches": [
             {"first": stretch.first.isoformat(), "last": stretch.last.isoformat(), "text": _in_words(stretch.answer)}
             for stretch in stretches

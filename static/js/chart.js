@@ -1,18 +1,8 @@
-// A day cursor on the readiness chart: pointer or arrow keys move it, Enter opens the day. The drawing itself is the server's.
+// A day cursor on the readiness chart: pointer or arrow keys move it, Enter opens the day. The drawing is the server's.
 
-const DAY_MS = 86_400_000;
-const day = (iso) => Date.parse(`${iso}T00:00:00Z`) / DAY_MS;
-const iso = (number) => new Date(number * DAY_MS).toISOString().slice(0, 10);
+import { dayAt, dayNumber, isoDay, middleOf, textOn } from "./chart-rules.js";
 
-export const dayAt = (x, data) => {
-  const first = day(data.first);
-  const span = day(data.last) - first + 1;
-  const place = Math.floor(((x - data.left) / (data.width - data.left)) * span);
-  return first + Math.min(Math.max(place, 0), span - 1);
-};
-
-export const textOn = (number, data) =>
-  data.stretches.find((stretch) => day(stretch.first) <= number && number <= day(stretch.last))?.text ?? "";
+const STEPS = { ArrowLeft: -1, ArrowRight: 1, PageUp: -30, PageDown: 30 };
 
 const begin = (chart, data, told) => {
   const cursor = document.createElementNS("http://www.w3.org/2000/svg", "line");
@@ -22,21 +12,19 @@ const begin = (chart, data, told) => {
   cursor.setAttribute("visibility", "hidden");
   chart.append(cursor);
   chart.setAttribute("tabindex", "0");
-  let now = day(data.first);
+  const first = dayNumber(data.first);
+  const last = dayNumber(data.last);
+  let now = Math.min(Math.max(dayNumber(data.day), first), last);
 
   const show = (number) => {
-    const first = day(data.first);
-    const last = day(data.last);
     now = Math.min(Math.max(number, first), last);
-    const x = data.left + ((now - first + 0.5) / (last - first + 1)) * (data.width - data.left);
-    cursor.setAttribute("x1", String(x));
-    cursor.setAttribute("x2", String(x));
+    for (const end of ["x1", "x2"]) cursor.setAttribute(end, String(middleOf(now, data)));
     cursor.setAttribute("visibility", "visible");
-    told.textContent = `${iso(now)}: ${textOn(now, data)}`;
+    told.textContent = `${isoDay(now)}: ${textOn(now, data)}`;
   };
   const open = () => {
     const address = new URL(location.href);
-    address.searchParams.set("on", iso(now));
+    address.searchParams.set("on", isoDay(now));
     location.assign(address);
   };
 
@@ -45,17 +33,19 @@ const begin = (chart, data, told) => {
     show(dayAt(at.x, data));
   });
   chart.addEventListener("dblclick", open);
+  chart.addEventListener("focus", () => show(now));
   chart.addEventListener("keydown", (event) => {
-    const step = { ArrowLeft: -1, ArrowRight: 1, PageUp: -30, PageDown: 30 }[event.key];
-    if (step) show(now + (event.shiftKey ? step * 7 : step));
-    else if (event.key === "Home") show(day(data.first));
-    else if (event.key === "End") show(day(data.last));
+    if (event.altKey || event.ctrlKey || event.metaKey) return;
+    if (event.key in STEPS) show(now + STEPS[event.key] * (event.shiftKey ? 7 : 1));
+    else if (event.key === "Home") show(first);
+    else if (event.key === "End") show(last);
     else if (event.key === "Enter") open();
     else return;
     event.preventDefault();
   });
 };
 
+// htmx may replace the page's middle, and with it the drawing.
 const start = () => {
   const chart = document.querySelector("svg[data-chart]");
   const written = document.getElementById("chart-data");
@@ -63,7 +53,5 @@ const start = () => {
   if (!chart || !written || !told || chart.querySelector(".chart__cursor")) return;
   begin(chart, JSON.parse(written.textContent), told);
 };
-if (typeof document !== "undefined") {
-  start();
-  document.addEventListener("htmx:afterSettle", start);
-}
+start();
+document.addEventListener("htmx:afterSettle", start);

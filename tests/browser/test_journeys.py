@@ -265,3 +265,18 @@ def test_pages_of_the_account_open_under_the_strict_policy(new_page):
     expect(page.get_by_label("Authenticator code")).to_be_visible()
     page.goto("/accounts/sessions/")
     expect(page.get_by_role("heading", name="Active sessions")).to_be_visible()
+
+
+def test_half_a_name_of_a_capability_is_answered_with_those_that_fit(page_of):
+    page = page_of("officer-fr")
+    fill_pledge(page, "infantry", "A battalion", 600)
+    page.get_by_role("button", name="Log the pledge").click()
+    expect(page.get_by_role("alert")).to_contain_text("Did you mean Infantry companies or Light infantry")
+    expect(page.get_by_label("What it is")).to_have_value("A battalion")
+
+
+def test_only_what_one_can_act_on_waits_for_one(page_of):
+    planner, monitor = page_of("planner-one"), page_of("monitor")
+    for page, waits in ((planner, True), (monitor, False)):
+        page.goto("/")
+        expect(page.get_by_role("heading", name="Waiting for you")).to_have_count(int(waits))

@@ -10,7 +10,7 @@ from django.db import ProgrammingError, connection, transaction
 from django.http import Http404
 
 from coalition.access import RULES, SYSTEM, Role, Tier, acting_as, actor_of, can
-from coalition.models import Condition, Tombstone
+from coalition.models import Condition, Tombstone, User
 from pledges import declaring, ladder
 from pledges.models import Allocation, Caveat, Pledge, PledgeCondition, PledgeStep, ReadinessLine, Requirement
 from tests.factories import (
@@ -254,3 +254,11 @@ def test_history_is_not_rewritten_even_as_the_system(table, statement):
         columns = [column.name for column in connection.introspection.get_table_description(cursor, table)]
         with pytest.raises(ProgrammingError, match="permission denied"), transaction.atomic():
             cursor.execute(statement.format(table, columns[0]))
+
+
+@pytest.mark.django_db
+def test_the_first_person_made_on_the_server_is_an_administrator_until_they_are_inactive():
+    first = User.objects.create_superuser("first", "first@example.org")
+    assert can(first, "administer")
+    first.is_active = False
+    assert not can(first, "see")

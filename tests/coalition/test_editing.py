@@ -2,7 +2,6 @@
 
 import json
 import threading
-from datetime import timedelta
 
 import pytest
 from django.core.exceptions import ValidationError
@@ -188,14 +187,6 @@ def test_two_people_may_choose_the_same_key(officer):
 def test_a_malformed_key_is_refused(officer, key):
     with acting_as(officer), pytest.raises(KeyMalformed):
         once(body(officer, {}, key=key), Counter(Answer(201, {})))
-
-
-def test_old_keys_are_forgotten(officer):
-    with acting_as(officer):
-        once(form(officer), Counter(Answer(201, {})))
-    with acting_as(SYSTEM):
-        assert editing.forget_keys() == 0
-        assert editing.forget_keys(timedelta(0)) == 1
 
 
 def test_a_double_click_waits_for_its_twin_and_gets_its_answer(committed):

@@ -235,3 +235,14 @@ def test_a_worker_waits_for_another_that_computes_the_same_key_and_then_sees_wha
 
     in_threads(first, second)
     assert (order, stored_firm(pledge.operation)) == (["first", "second"], 9)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("marks", "sweeps"), [(0, 0), (1, 1), (29, 1), (30, 2)])
+def test_much_to_recompute_is_shared_by_two_workers(marks, sweeps, monkeypatch):
+    sent = []
+    monkeypatch.setattr(stale.broker, "send", lambda task, **_: sent.append(task))
+    with acting_as(SYSTEM):
+        stale.mark("readiness", [f"1:{number}" for number in range(marks)])
+        stale.send_sweeps()
+    assert sent == ["sweep.readiness"] * sweeps

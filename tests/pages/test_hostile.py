@@ -23,6 +23,7 @@ from tests.factories import (
 pytestmark = pytest.mark.django_db
 
 NUMBERS = ["-1", "1" * 14, "1e400", "NaN", "1,000", "²", "9" * 5000, "a\0b"]
+SOME_NUMBERS = ["-1", "NaN", "²"]
 IDS = ["-1", "1.5", "²", str(2**63), "\0"]
 DAYS = ["0001-01-01", "9999-12-31", "10000-01-01", "2027-02-30", "\0"]
 TEXTS = ["a\0b", "x" * 5000]
@@ -89,7 +90,7 @@ FORMS = {
         PLEDGE,
         {
             "quantity": NUMBERS,
-            **dict.fromkeys(("stated_low", "stated_high", "notice_days"), ["-1", "NaN", "²"]),
+            **dict.fromkeys(("stated_low", "stated_high", "notice_days"), SOME_NUMBERS),
             **dict.fromkeys(("conditions", "requirement", "nation", "tier", "status"), IDS),
             **dict.fromkeys(("available_until", "available_from", "stated_on"), DAYS),
             **dict.fromkeys(("what", "source", "note", "source_url", "capability", "caveats-0-text"), TEXTS),

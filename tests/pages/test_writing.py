@@ -109,6 +109,59 @@ def test_a_change_without_a_version_is_428_and_a_stale_one_412_with_both_version
     assert stored()[0].what == "Second"
 
 
+def rows_that_differ(page) -> dict[str, tuple[str | None, str | None]]:
+    return {row["label"]: (row["now"], row["yours"]) for row in page.context["conflict"]["rows"] if row["differs"]}
+
+
+def test_two_versions_name_what_differs_in_the_words_of_the_page(officer):
+    with acting_as(SYSTEM):
+        condition = a_condition("A ceasefire holds")
+    draft = {"capability": "infantry", "what": "One", "quantity": 200, "conditions": [condition], "tier": 2}
+    pledge = declaring.declare(draft, by=officer)
+    caveats = [{"kind": "geographic", "text": "Not east"}]
+    declaring.revise(pledge.pk, {"caveats": caveats}, by=officer, based_on=pledge.version)
+    page = browser(officer).post(
+        f"/pledges/{pledge.pk}/edit/",
+        filled_in(what="One", stated_low="200", stated_high="200", tier="1", version=pledge.version),
+    )
+    assert rows_that_differ(page) == {
+        "Hangs on": ("A ceasefire holds", None),
+        "Release tier": ("Coalition", "Public"),
+        "Caveats": ("Where it may go: Not east", None),
+    }
+
+
+def test_the_version_shown_second_can_be_sent_again_as_it_is(officer):
+    pledge = declaring.declare({"capability": "infantry", "what": "First", "quantity": 1}, by=officer)
+    client = browser(officer)
+    client.post(f"/pledges/{pledge.pk}/edit/", filled_in(what="Second", version="1"))
+    page = client.post(f"/pledges/{pledge.pk}/edit/", filled_in(what="Third", version="1"))
+    version = page.context["form"]["version"].value()
+    assert client.post(f"/pledges/{pledge.pk}/edit/", filled_in(what="Third", version=version)).status_code == 302
+    assert stored()[0].what == "Third"
+
+
+def test_planners_see_both_versions_of_lines_conditions_and_nations_too(planner):
+    with acting_as(SYSTEM):
+        line, condition, nation = a_requirement(100), a_condition("Old"), a_nation("FR")
+    for address, data, label in (
+        (
+            f"/requirements/{line.pk}/edit/",
+            {"capability": "infantry", "quantity": "50", "needed_from": line.needed_from, "priority": "1", "tier": "2"},
+            "Quantity",
+        ),
+        (
+            f"/conditions/{condition.pk}/edit/",
+            {"kind": "ceasefire", "title": "New", "state": "open", "probability": "0.5", "tier": "2"},
+            "Title",
+        ),
+        (f"/nations/{nation.pk}/edit/", {"standing": "observer"}, "Standing"),
+    ):
+        page = browser(planner).post(address, {"notice_days": "0", **data, "version": "9"})
+        assert page.status_code == 412
+        assert label in rows_that_differ(page)
+
+
 def test_another_nations_pledge_is_403_and_a_hidden_one_404(officer):
     with acting_as(SYSTEM):
         seen, hidden = a_pledge(nation="GB"), a_pledge(nation="GB", tier=Tier.PLANNING)

@@ -1,4 +1,4 @@
-"""What each pledge would bring, on which days and how likely: numbers worked out by hand, as METHOD says."""
+"""What each pledge would bring, on which days and how likely: numbers worked out by hand, as docs/method.md says."""
 
 from datetime import date, timedelta
 
@@ -241,7 +241,7 @@ def test_a_line_that_is_over_is_not_asked_about():
     assert chances.question(the_operation(), [line.capability_id], today=TODAY).groups == {}
 
 
-# --- the worked example of METHOD ---------------------------------------------------------------------------------
+# --- the worked example of the method ---------------------------------------------------------------------------------
 
 
 def worked_example(*, parliament=False):

@@ -169,11 +169,11 @@ def test_what_is_stored_is_what_certainty_says_of_the_rows(seed):
         assert row_on(asked.day(first)).sure.worst == worst
 
 
-# --- METHOD's example, through the database ---------------------------------------------------------------------
+# --- the method's example, through the database ---------------------------------------------------------------
 
 
 def worked_example(*needs):
-    """Return METHOD's two pledges of 10 behind one backstop, allocated to lines of these needs."""
+    """Return the method's two pledges of 10 behind one backstop, allocated to lines of these needs."""
     operation = the_operation()
     operation.certainty_committed = 0.8
     operation.save()
@@ -234,7 +234,7 @@ def test_a_need_of_nothing_is_met_and_has_no_coverage():
     assert (line_on(line, today()).sure.p_met, line_on(line, today()).sure.coverage) == (1.0, None)
 
 
-# --- tiers -----------------------------------------------------------------------------------------------------------
+# --- tiers ------------------------------------------------------------------------------------------------
 
 
 def test_only_the_planning_tier_has_an_answer():
@@ -261,7 +261,7 @@ def test_officers_analysts_and_monitors_find_no_row_with_a_chance():
             assert not ReadinessLine.objects.exclude(sure=[]).exists()
 
 
-# --- freshness ----------------------------------------------------------------------------------------------------------
+# --- freshness --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -318,7 +318,7 @@ def test_when_the_date_turns_a_pledge_nobody_confirms_is_worth_less():
         assert not readiness.as_of(operation).is_amber
 
 
-# --- what cannot be answered ------------------------------------------------------------------------------------------------
+# --- what cannot be answered ------------------------------------------------------------------------------
 
 
 def test_a_line_that_cannot_be_answered_says_why_and_holds_up_nobody(monkeypatch):
@@ -352,7 +352,7 @@ def test_a_line_that_cannot_be_answered_says_why_and_holds_up_nobody(monkeypatch
     assert readiness.capability_detail(the_operation(), bad.capability, on=today(), tier=Tier.PLANNING)
 
 
-# --- over time ------------------------------------------------------------------------------------------------------------------
+# --- over time --------------------------------------------------------------------------------------------
 
 
 def detail():

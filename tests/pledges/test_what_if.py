@@ -24,7 +24,7 @@ def planner():
 
 
 def backstop_plan():
-    """The plan worked by hand in METHOD: two pledges of 10, p = .8 each, one backstop of .6 gates both; need 10."""
+    """The plan worked by hand in docs/method.md: two pledges of 10, p = .8 each, one backstop of .6 gates both; need 10."""
     operation = the_operation()
     operation.certainty_committed = 0.8
     operation.save()
@@ -110,6 +110,14 @@ def test_what_cannot_be_supposed_is_named(planner, query, name):
     with pytest.raises(ValidationError) as refused:
         what_if.read(operation, QueryDict(query.format(condition=backstop.pk, pledge=pledges[0].pk)), user=planner)
     assert name in refused.value.message_dict
+
+
+def test_fields_left_empty_suppose_nothing(planner):
+    operation, backstop, _, _ = backstop_plan()
+    scenario = what_if.read(
+        operation, QueryDict(f"condition={backstop.pk}:&out=&withdraw=&slip=+&certainty=offered:&on="), user=planner
+    )
+    assert scenario.is_empty
 
 
 def test_nothing_is_written_by_looking():
