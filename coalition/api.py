@@ -20,7 +20,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from coalition.access import Tier, acting_as, actor_of, can, demand
-from coalition.editing import Answer, etag, once, version_asked
+from coalition.editing import Answer, etag, is_storable, once, version_asked
 from coalition.paging import KeysetPagination, Order
 from coalition.refusals import TooLarge
 from coalition.renderers import EXPORTS, Export, Table
@@ -293,7 +293,7 @@ class VisibleRelatedField(serializers.SlugRelatedField):
         return self.model.objects.visible_to(self.context["request"].user)
 
     def to_internal_value(self, data):
-        if isinstance(data, bool | float | dict | list):
+        if isinstance(data, bool | float | dict | list) or not is_storable(str(data)):
             self.fail("invalid")
         return super().to_internal_value(data)
 
