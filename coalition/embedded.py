@@ -14,6 +14,7 @@ import secrets
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import time
@@ -453,16 +454,18 @@ class _User:
     uid: int
     gid: int
     popen: dict[str, Any]
-    capability: str = ""
+    wrapper: tuple[str, ...] = ()  # a command that changes who runs, to which what follows is handed
 
-    def own(self, folder: Path) -> None:
-        """Make the folder if it is missing, closed to all but the engines' user."""
+    def own(self, folder: Path) -> bool:
+        """Make the folder if it is missing, closed to all but the engines' user; return whether it was made."""
         if not folder.exists():
             folder.mkdir(mode=0o700)
             os.chown(folder, self.uid, self.gid)
-        elif folder.stat().st_uid != self.uid:
+            return True
+        if folder.stat().st_uid != self.uid:
             name = _user_name(folder.stat().st_uid)
             raise CannotStart(f"{folder} belongs to {name}. Start as {name}, or set another DATA_DIR.")
+        return False
 
     def own_file(self, path: Path) -> None:
         os.chown(path, self.uid, self.gid)
@@ -483,21 +486,19 @@ class _User:
         )
 
     def _prefix(self, dies_by: signal.Signals) -> list[str]:
-        if not self.capability:
+        if not self.wrapper:
             return []
-        return [
-            "setpriv", f"--reuid={self.uid}", f"--regid={self.gid}", "--clear-groups",
-            f"--inh-caps=+{self.capability}", f"--ambient-caps=+{self.capability}",
-            # A change of user clears what we asked the kernel for, so it is asked again.
-            f"--pdeathsig={dies_by.name}", "--",
-        ]  # fmt: skip
+        # A change of user clears what we asked the kernel for, so it is asked again.
+        return [*self.wrapper, "setpriv", f"--pdeathsig={dies_by.name}", "--"]
 
 
 def _unprivileged(postgres_dir: Path, binaries: Path) -> _User:
     """Return whom to run as. Root becomes the owner of the database's folder, or nobody where there is none yet.
 
     Some folder above (a root-only home) may be closed to that user. Its mode is not ours to change: the engines then
-    get the one capability that lets them read past it. Raises CannotStart where that is not allowed either.
+    run in a user namespace, where root's files are theirs and they are not root; where there are no namespaces they
+    get the one capability that lets them read past it, which does not help if the programs themselves lie there
+    (PostgreSQL looks with access(2), which heeds no capability). Raises CannotStart where nothing of it is allowed.
     """
     if os.geteuid() != 0:
         return _User(os.geteuid(), os.getegid(), {})
@@ -505,21 +506,35 @@ def _unprivileged(postgres_dir: Path, binaries: Path) -> _User:
     if postgres_dir.exists() and postgres_dir.stat().st_uid != 0:
         uid, gid = postgres_dir.stat().st_uid, postgres_dir.stat().st_gid
     candidates = [_User(uid, gid, {"user": uid, "group": gid, "extra_groups": []})]
-    if shutil.which("setpriv"):
-        candidates += [_User(uid, gid, {}, capability=name) for name in ("dac_read_search", "dac_override")]
+    if shutil.which("setpriv") and shutil.which("unshare"):
+        inside = ("unshare", "--user", f"--map-user={uid or _nobody()[0]}", f"--map-group={gid or _nobody()[1]}", "--")
+        candidates.append(_User(0, 0, {}, wrapper=inside))
+    if shutil.which("setpriv") and _is_open(binaries):
+        for name in ("dac_read_search", "dac_override"):
+            may_read = (f"--inh-caps=+{name}", f"--ambient-caps=+{name}", "--")
+            as_them = ("setpriv", f"--reuid={uid}", f"--regid={gid}", "--clear-groups", *may_read)
+            candidates.append(_User(uid, gid, {}, wrapper=as_them))
     for candidate in candidates:
+        made = False
         try:
-            candidate.own(postgres_dir)
+            made = candidate.own(postgres_dir)
             enter_and_run = 'cd "$1" && exec "$2" --version'
             words = ["/bin/sh", "-c", enter_and_run, "sh", postgres_dir, binaries / "postgres"]
             candidate.run(words, folder=Path("/"))
         except CannotStart:
+            if made:
+                postgres_dir.rmdir()
             continue
         return candidate
     raise CannotStart(
         f"You are root, PostgreSQL refuses to run as root, and {_user_name(uid)} may not enter {postgres_dir} or "
         f"{binaries}. Start as an ordinary user, or put DATA_DIR and the checkout where others may enter."
     )
+
+
+def _is_open(folder: Path) -> bool:
+    """Return True if everybody may pass through the folder and all above it."""
+    return all(each.stat().st_mode & stat.S_IXOTH for each in (folder, *folder.parents))
 
 
 def _nobody() -> tuple[int, int]:
