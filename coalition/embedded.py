@@ -496,9 +496,9 @@ def _unprivileged(postgres_dir: Path, binaries: Path) -> _User:
     """Return whom to run as. Root becomes the owner of the database's folder, or nobody where there is none yet.
 
     Some folder above (a root-only home) may be closed to that user. Its mode is not ours to change: the engines then
-    run in a user namespace, where root's files are theirs and they are not root; where there are no namespaces they
-    get the one capability that lets them read past it, which does not help if the programs themselves lie there
-    (PostgreSQL looks with access(2), which heeds no capability). Raises CannotStart where nothing of it is allowed.
+    get the one capability that lets them read past it. Where the programs themselves lie there that does not help
+    (PostgreSQL looks with access(2), which heeds no capability): then they run in a user namespace, in which root's
+    files are theirs and they are not root. Raises CannotStart where nothing of it is allowed.
     """
     if os.geteuid() != 0:
         return _User(os.geteuid(), os.getegid(), {})
@@ -506,14 +506,14 @@ def _unprivileged(postgres_dir: Path, binaries: Path) -> _User:
     if postgres_dir.exists() and postgres_dir.stat().st_uid != 0:
         uid, gid = postgres_dir.stat().st_uid, postgres_dir.stat().st_gid
     candidates = [_User(uid, gid, {"user": uid, "group": gid, "extra_groups": []})]
-    if shutil.which("setpriv") and shutil.which("unshare"):
-        inside = ("unshare", "--user", f"--map-user={uid or _nobody()[0]}", f"--map-group={gid or _nobody()[1]}", "--")
-        candidates.append(_User(0, 0, {}, wrapper=inside))
     if shutil.which("setpriv") and _is_open(binaries):
         for name in ("dac_read_search", "dac_override"):
             may_read = (f"--inh-caps=+{name}", f"--ambient-caps=+{name}", "--")
             as_them = ("setpriv", f"--reuid={uid}", f"--regid={gid}", "--clear-groups", *may_read)
             candidates.append(_User(uid, gid, {}, wrapper=as_them))
+    if shutil.which("setpriv") and shutil.which("unshare"):
+        inside = ("unshare", "--user", f"--map-user={uid or _nobody()[0]}", f"--map-group={gid or _nobody()[1]}", "--")
+        candidates.append(_User(0, 0, {}, wrapper=inside))
     for candidate in candidates:
         made = False
         try:
