@@ -449,6 +449,11 @@ class NationCell:
         """All its pledges that count in a level."""
         return sum(number for level, number in self.pledges.items() if level != BLOCKED)
 
+    @property
+    def firm_or_better(self) -> int:
+        """Those of them that are firm or better."""
+        return sum(self.pledges.get(level, 0) for level in counting.at_or_above(FIRM))
+
 
 @dataclass(frozen=True)
 class NationPart:

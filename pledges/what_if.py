@@ -4,7 +4,7 @@ For the planning tier alone. A scenario is its address: ``Scenario`` reads it an
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 
@@ -74,15 +74,6 @@ class LineChange:
 
 
 @dataclass(frozen=True)
-class CapabilityChange:
-    """One capability on the scenario's day: the chance that every line active then is met."""
-
-    capability_id: int
-    before: float
-    after: float
-
-
-@dataclass(frozen=True)
 class Effect:
     """What one condition or nation does to the expected number of lines met on the day.
 
@@ -106,11 +97,10 @@ class Effect:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A scenario beside the plan as it is. Lines and capabilities that are active on the day, most changed first."""
+    """A scenario beside the plan as it is. The lines active on the day, the most harmed first."""
 
     scenario: Scenario
     lines: tuple[LineChange, ...]
-    capabilities: tuple[CapabilityChange, ...]
 
     @property
     def expected_before(self) -> float:
@@ -280,23 +270,19 @@ def _day(asked, operation: Operation, today: date, complain) -> date:
     return day
 
 
-def compare(scenario: Scenario, capability_ids: Iterable[int] | None = None) -> Comparison:
-    """Return the scenario beside the plan as it is, on the scenario's day.
-
-    Only what a change can touch is worked out twice. About 0.2 s for 60 capabilities and 500 lines.
-    """
+def compare(scenario: Scenario) -> Comparison:
+    """Return the scenario beside the plan as it is, on the scenario's day. The whole plan is worked out twice."""
     operation = scenario.operation
     today = operation.today()
-    ids = _capabilities_of(operation) if capability_ids is None else list(capability_ids)
+    ids = _capabilities_of(operation)
     before = question(operation, ids, today=today)
-    after = before if scenario.is_empty else question(operation, ids, today=today, supposed=scenario.supposed)
-    plain, supposed = _answers(before), _answers(after)
+    plain = supposed = _answers(before)
+    if not scenario.is_empty:
+        supposed = _answers(question(operation, ids, today=today, supposed=scenario.supposed))
     number = (scenario.on - today).days
-    lines: dict[int, list[float]] = {}
-    wholes = []
+    lines: dict[int, list[float | None]] = {}
     for capability_id, answer in plain.items():
         other = supposed[capability_id]
-        wholes.append((capability_id, _at(answer.first, answer.last, answer.p_all, number), other))
         for place, requirement_id in enumerate(before.lines[capability_id]):
             now, then = answer.lines[place], other.lines[place]
             chance = _at(now.first, now.last, now.p_met, number)
@@ -316,11 +302,6 @@ def compare(scenario: Scenario, capability_ids: Iterable[int] | None = None) -> 
                 changes,
                 key=lambda line: (round(line.difference, 6), line.covered_difference, line.after, line.requirement.pk),
             )
-        ),
-        capabilities=tuple(
-            CapabilityChange(pk, chance, _at(other.first, other.last, other.p_all, number))
-            for pk, chance, other in wholes
-            if chance is not None
         ),
     )
 

@@ -322,8 +322,10 @@ def nations(request: HttpRequest) -> HttpResponse:
 @require_GET
 @for_members()
 def age(request: HttpRequest) -> HttpResponse:
-    """How old the numbers are: a dashboard asks while the worker computes, and loads itself again once it is done."""
-    operation = operation_of(request)
-    response = render(request, "readiness/_age.html", {"asked": request.GET.get("seen", ""), **freshness(operation)})
+    """How old the numbers are. A dashboard made while something waited asks, and is told to load again when all is in."""
+    found = freshness(operation_of(request))
+    response = render(request, "readiness/_age.html", found)
     response["Cache-Control"] = "no-store"
+    if request.htmx and not found["age"].waiting and not found["stale"]:
+        response["HX-Refresh"] = "true"  # the whole page: an htmx request for its address would get a part of it
     return response

@@ -158,7 +158,7 @@ PAGES = {
     "/conditions/": ["state"],
     "/readiness/": ["on", "tier", "sector", "category", "threshold"],
     "/readiness/infantry/": ["on", "from", "until"],
-    "/readiness/age/": ["seen"],
+    "/readiness/age/": ["operation"],
     "/readiness/what-if/": ["on", "condition", "probability", "out", "withdraw", "slip", "certainty"],
     "/readiness/what-if/effects/": ["on", "condition", "slip"],
     "/readiness/what-if/compare/": ["a", "b"],

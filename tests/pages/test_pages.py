@@ -152,3 +152,25 @@ def test_every_number_of_the_matrix_opens_exactly_its_rows(plan):
         for cell in item["levels"]:
             rows = browser.get(cell["href"]).context["page"].object_list
             assert sum(pledge.quantity or 0 for pledge in rows) == cell["quantity"], (operation, cell)
+
+
+def test_a_dashboard_that_asks_is_told_to_load_again_only_when_all_is_counted(plan):
+    browser = browser_of(Role.PLANNER)
+    asked = {"headers": {"HX-Request": "true"}}
+    with acting_as(SYSTEM):
+        a_pledge(10, nation="GB")
+    page = browser.get("/readiness/").content.decode()
+    assert 'hx-get="/readiness/age/"' in page
+    assert "HX-Refresh" not in browser.get("/readiness/age/", **asked)
+    readiness.sweep()
+    assert browser.get("/readiness/age/", **asked)["HX-Refresh"] == "true"
+    assert 'hx-get="/readiness/age/"' not in browser.get("/readiness/").content.decode()
+
+
+def test_the_nations_page_says_how_many_are_firm(plan):
+    rows = browser_of(Role.PLANNER).get("/readiness/nations/").context["rows"]
+    cells = {row["nation"].code: dict(row["cells"])["troops"] for row in rows}
+    assert cells["FR"].firm_or_better == sum(
+        number for level, number in cells["FR"].pledges.items() if level in ("firm", "ready", "deploying", "in_place")
+    )
+    assert sum(cell.firm_or_better for cell in cells.values()) > 0
