@@ -174,3 +174,19 @@ def test_the_nations_page_says_how_many_are_firm(plan):
         number for level, number in cells["FR"].pledges.items() if level in ("firm", "ready", "deploying", "in_place")
     )
     assert sum(cell.firm_or_better for cell in cells.values()) > 0
+
+
+def test_the_pages_of_the_planning_tier_and_of_imports_cost_few_queries_too(plan, django_assert_max_num_queries):
+    browser = browser_of(Role.PLANNER)
+    for page in (
+        "/imports/",
+        "/imports/new/",
+        "/readiness/gaps/",
+        "/readiness/cliffs/",
+        "/readiness/method/",
+        "/readiness/suggest/",
+        "/readiness/what-if/",
+        "/readiness/what-if/effects/",
+    ):
+        with django_assert_max_num_queries(MOST_QUERIES, info=page):
+            assert browser.get(page).status_code == 200, page
