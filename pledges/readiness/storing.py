@@ -16,7 +16,8 @@ from coalition.models import Operation
 from pledges import counting
 from pledges import sure as how_sure
 from pledges.chances import last_day
-from pledges.models import Allocation, Capability, Pledge, ReadinessLine, Requirement
+from pledges.models import Pledge, ReadinessLine, Requirement
+from pledges.planned import planned
 from pledges.readiness.encoding import written
 
 KIND = "readiness"
@@ -99,9 +100,11 @@ def _keys_of(operation: Operation) -> set[str]:
 def _answers(operation: Operation, capability_ids: list[int]) -> list[ReadinessLine]:
     """Return the rows to store for capabilities of one operation; none for a tier that sees nothing of one."""
     today = operation.today()
-    sure = how_sure.answered(operation, capability_ids, today=today)
+    loaded = planned(operation, capability_ids, today=today)
+    sure = how_sure.answered(operation, capability_ids, today=today, rows=loaded)
     rows = []
-    for capability_id, plan in load(operation, capability_ids, today=today).items():
+    for capability_id in capability_ids:
+        plan = loaded.counted(capability_id)
         for tier in Tier:
             seen = plan.seen_at(tier)
             if not (seen.pledges or seen.lines):
@@ -148,42 +151,7 @@ def _sure_at(tier: Tier, found: how_sure.Stored | None) -> dict[str, Any]:
 
 
 def load(operation: Operation, capability_ids: Iterable[int], *, today: date) -> dict[int, counting.Plan]:
-    """Return the plan per capability, in four queries. Capabilities that do not exist are left out.
-
-    An allocation counts where its pledge has the operation and the capability of its line; others answer nothing.
-    """
+    """Return the plan per capability; an empty one where there is neither pledge nor line. See ``planned``."""
     ids = list(capability_ids)
-    of_these = {"operation": operation, "capability__in": ids}
-    pledges: dict[int, list] = {pk: [] for pk in ids}
-    for capability_id, *row in (
-        Pledge.objects.with_standing(today)
-        .filter(**of_these, status__in=Pledge.ON_LADDER)
-        .order_by("pk")
-        .values_list(
-            "capability_id", "pk", "nation_id", "tier", "superseded_tier", "level", "stands_from", "stands_until",
-            "quantity", "notice_days", "has_open",
-        )
-    ):  # fmt: skip
-        pledges[capability_id].append(counting.PledgeRow(*row))
-    lines: dict[int, list] = {pk: [] for pk in ids}
-    for capability_id, *row in (
-        Requirement.objects.filter(**of_these)
-        .order_by("pk")
-        .values_list(
-            "capability_id", "pk", "tier", "quantity", "needed_from", "needed_until", "priority", "notice_days"
-        )
-    ):
-        lines[capability_id].append(counting.LineRow(*row))
-    allocations: dict[int, list] = {pk: [] for pk in ids}
-    # Not joined with the pledges: what to answer for is told by the lines, and ``seen_at`` asks for both ends.
-    line_ids = {line.id: capability_id for capability_id, found in lines.items() for line in found}
-    of_lines = Allocation.objects.filter(requirement__in=line_ids).order_by("pk")
-    for row in of_lines.values_list("pledge_id", "requirement_id", "quantity"):
-        capability_id = line_ids[row[1]]
-        allocations[capability_id].append(counting.AllocationRow(*row))
-    return {
-        pk: counting.Plan(
-            tuple(pledges[pk]), tuple(lines[pk]), tuple(allocations[pk]), aggregation == Capability.Aggregation.ANY
-        )
-        for pk, aggregation in Capability.objects.filter(pk__in=ids).order_by().values_list("pk", "aggregation")
-    }
+    rows = planned(operation, ids, today=today)
+    return {pk: rows.counted(pk) for pk in ids}
