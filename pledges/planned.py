@@ -70,7 +70,7 @@ def planned(
     ids = list(capability_ids)
     of_these = {"operation": operation, "capability__in": ids}
     pledges: dict[int, list[PledgeFacts]] = {pk: [] for pk in ids}
-    links = PledgeCondition.objects.filter(pledge=OuterRef("pk")).order_by("condition").values("condition_id")
+    links = PledgeCondition.objects.filter(pledge=OuterRef("pk")).order_by("condition_id").values("condition_id")
     for (
         capability_id, status, ordered_on, available_from, unconfirmed, hangs_on, *row
     ) in (

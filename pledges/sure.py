@@ -19,7 +19,7 @@ from pledges.planned import Planned
 
 ENOUGH = 0.8  # a chance of at least this is called high: "from which day at least 80 %"
 
-_MEMORY = certainty.Memory()  # of this process: a changed pledge leaves most days as they were
+MEMORY = certainty.Memory()  # of this process: a changed pledge leaves most days as they were
 
 Key = tuple[int, int | None]  # capability id; requirement id, None for the whole capability
 
@@ -80,7 +80,7 @@ def _problem(today: date, error: ValueError) -> Stored:
 
 
 def _answers_to(asked: Question) -> dict[Key, Stored]:
-    answers = certainty.capabilities(list(asked.groups.values()), asked.chances, memory=_MEMORY)
+    answers = certainty.capabilities(list(asked.groups.values()), asked.chances, memory=MEMORY)
     found: dict[Key, Stored] = {}
     for (capability_id, group), answer in zip(asked.groups.items(), answers, strict=True):
         line_ids = asked.lines[capability_id]

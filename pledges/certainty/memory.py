@@ -36,9 +36,10 @@ class Memory:
     def __init__(self, most_cells: int = MOST_CELLS):
         self._most_cells = most_cells
         self._serials = count()
-        self._forget()
+        self.forget()
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """Remember nothing any more."""
         self._young: dict = {}
         self._old: dict = {}
         self._cells = 0

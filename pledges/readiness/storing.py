@@ -3,9 +3,12 @@
 Each tier's answer is made of exactly the rows that tier sees. The worker calls this; nothing here reads the store.
 """
 
+import hashlib
+import json
 from collections.abc import Iterable
 from datetime import date
 from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 from django.db.models import Q
@@ -41,7 +44,7 @@ def recompute_all(operation: Operation) -> int:
     for start in range(0, len(keys), CHUNK_KEYS):
         with acting_as(SYSTEM):
             stale.lock(KIND, keys[start : start + CHUNK_KEYS])
-            recompute(keys[start : start + CHUNK_KEYS])
+            recompute(keys[start : start + CHUNK_KEYS], anew=True)
     return len(keys)
 
 
@@ -60,11 +63,11 @@ def mark_outdated() -> int:
         return stale.mark_unmarked(KIND, [key_of(*key) for key in stored])
 
 
-def recompute(keys: Iterable[str]) -> int:
-    """Store whole answers for these keys, and take away what has none any more; return the number of rows stored.
+def recompute(keys: Iterable[str], *, anew: bool = False) -> int:
+    """Bring the stored answers of these keys to what they are now; return how many there are.
 
-    Runs in the caller's transaction, which must be READ COMMITTED, act as the system and hold the keys' locks
-    (``stale.claim``).
+    What is stored already is not written again, unless ``anew``; what has no answer any more is taken away. Runs in the
+    caller's transaction, which must be READ COMMITTED, act as the system and hold the keys' locks (``stale.claim``).
     """
     wanted = sorted({tuple(map(int, key.split(":"))) for key in keys})
     rows: list[ReadinessLine] = []
@@ -75,19 +78,38 @@ def recompute(keys: Iterable[str]) -> int:
         of_keys |= Q(operation=operation_id, capability__in=capability_ids)
         if operation := operations.get(operation_id):
             rows += _answers(operation, capability_ids)
-    stored = _store(rows)
-    ReadinessLine.objects.filter(of_keys).exclude(pk__in=[row.pk for row in stored]).delete()
+    stored = {
+        tuple(place): (pk, digest)
+        for pk, digest, *place in ReadinessLine.objects.filter(of_keys).values_list("pk", "digest", *_PLACE)
+    }
+    _store([row for row in rows if anew or stored.get(_place_of(row), (None, ""))[1] != row.digest])
+    gone = stored.keys() - {_place_of(row) for row in rows}
+    if gone:
+        ReadinessLine.objects.filter(pk__in=[stored[place][0] for place in gone]).delete()
     return len(rows)
 
 
-def _store(rows: list[ReadinessLine]) -> list[ReadinessLine]:
-    return ReadinessLine.objects.bulk_create(
+_PLACE = ("operation_id", "capability_id", "requirement_id", "tier")
+_place_of = attrgetter(*_PLACE)
+
+
+def _store(rows: list[ReadinessLine]) -> None:
+    ReadinessLine.objects.bulk_create(
         rows,
         update_conflicts=True,
         unique_fields=["operation", "capability", "requirement", "tier"],
-        update_fields=["starts", "ends_on", "answers", "nations", "sure_starts", "sure", "computed_at", "computed_for"],
+        update_fields=[*_STORED, "digest", "computed_at"],
         batch_size=500,
     )
+
+
+_STORED = ("starts", "ends_on", "answers", "nations", "sure_starts", "sure", "computed_for")
+
+
+def _digested(row: ReadinessLine) -> ReadinessLine:
+    told = json.dumps([getattr(row, name) for name in _STORED], default=date.isoformat)
+    row.digest = hashlib.blake2b(told.encode(), digest_size=16).hexdigest()
+    return row
 
 
 def _keys_of(operation: Operation) -> set[str]:
@@ -141,7 +163,7 @@ def _answers(operation: Operation, capability_ids: list[int]) -> list[ReadinessL
                 )
                 for line_id, line in counts.lines.items()
             )
-    return rows
+    return [_digested(row) for row in rows]
 
 
 def _sure_at(tier: Tier, found: how_sure.Stored | None) -> dict[str, Any]:
