@@ -30,7 +30,7 @@ SAMPLES = 60
 
 def offered(page: str, capability: str) -> float:
     """Return what the matrix shows as offered of a capability."""
-    found = re.search(rf'capability={capability}&amp;[^"]*level=offered">(\S+)', page)
+    found = re.search(rf'capability={capability}&amp;[^"]*level=offered">([^<]+)', page)
     return float(re.sub(r"[^\d.]", "", found[1])) if found else 0.0
 
 
