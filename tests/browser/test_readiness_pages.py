@@ -14,6 +14,7 @@ def a_chart(page):
     page.locator("#matrix tbody tr").first.get_by_role("rowheader").get_by_role("link").click()
     chart = page.locator("svg[data-chart]")
     expect(chart).to_be_visible()
+    expect(chart).to_have_attribute("tabindex", "0")  # its script has begun
     return chart
 
 
