@@ -308,7 +308,12 @@ def place_constraints(noun: str) -> list[models.CheckConstraint]:
         models.CheckConstraint(
             condition=Q(longitude__isnull=True, latitude__isnull=True, place_precision_m__isnull=True)
             | Q(
-                longitude__range=(-180, 180), latitude__range=(-90, 90), place_precision_m__range=(0, HALF_THE_EARTH_M)
+                longitude__isnull=False,  # said, because null passes every check
+                latitude__isnull=False,
+                place_precision_m__isnull=False,
+                longitude__range=(-180, 180),
+                latitude__range=(-90, 90),
+                place_precision_m__range=(0, HALF_THE_EARTH_M),
             ),
             name=f"{noun}_place_is_whole",
             violation_error_message="A place is a longitude, a latitude and how exact they are.",
