@@ -5,6 +5,8 @@ from drf_spectacular.views import SpectacularAPIView
 from rest_framework.routers import DefaultRouter
 
 from coalition import kernel_api
+from coalition.api import CoalitionViewSet
+from coalition.changes import ChangesViewSet
 from coalition.refusals import no_such_address
 from coalition.schema import docs
 from pledges import api as pledges_api
@@ -22,8 +24,13 @@ router.register("pledges", pledges_api.PledgeViewSet, basename="pledges")
 router.register("allocations", pledges_api.AllocationViewSet, basename="allocations")
 router.register("readiness", pledges_api.ReadinessViewSet, basename="readiness")
 
+CHANGING = {
+    name: viewset for name, viewset, _ in router.registry if issubclass(viewset, CoalitionViewSet) and viewset.versioned
+}
+
 app_name = "api"
 urlpatterns = [
+    path("changes/", ChangesViewSet.as_view({"get": "list"}, resources=CHANGING), name="changes"),
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
     path("docs/", docs, name="docs"),
     path("", include(router.urls)),

@@ -118,6 +118,7 @@ class RequirementViewSet(CoalitionViewSet):
     """The lines of the plan: so much of a capability, in a sector or anywhere, from day to day."""
 
     queryset = Requirement.objects.select_related("operation", "capability", "sector")
+    worked_out = ("capability_name", "category", "unit")
     serializer_class = RequirementSerializer
     filterset_class = RequirementFilters
     orderings = {
@@ -348,6 +349,7 @@ class PledgeViewSet(CoalitionViewSet):
     """What nations say they may send."""
 
     queryset = Pledge.objects.select_related("operation", "capability", "requirement", "superseded_by")
+    worked_out = ("capability_name", "category", "unit", "level", "stands_from", "stands_until")
     serializer_class = PledgeSerializer
     filterset_class = PledgeFilters
     orderings = {
@@ -486,6 +488,7 @@ class AllocationViewSet(CoalitionViewSet):
     """How much of which pledge answers which line."""
 
     queryset = Allocation.objects.select_related("pledge", "requirement__operation", "requirement__capability")
+    worked_out = ("unit",)
     serializer_class = AllocationSerializer
     filterset_class = AllocationFilters
     orderings = {"id": "id", "quantity": "quantity", "changed_at": "changed_at"}
