@@ -10,6 +10,7 @@ from coalition.changes import ChangesViewSet
 from coalition.refusals import no_such_address
 from coalition.schema import docs
 from pledges import api as pledges_api
+from pledges import readiness_api
 
 router = DefaultRouter()
 router.include_format_suffixes = False
@@ -22,7 +23,7 @@ router.register("capabilities", pledges_api.CapabilityViewSet, basename="capabil
 router.register("requirements", pledges_api.RequirementViewSet, basename="requirements")
 router.register("pledges", pledges_api.PledgeViewSet, basename="pledges")
 router.register("allocations", pledges_api.AllocationViewSet, basename="allocations")
-router.register("readiness", pledges_api.ReadinessViewSet, basename="readiness")
+router.register("readiness", readiness_api.ReadinessViewSet, basename="readiness")
 
 CHANGING = {
     name: viewset for name, viewset, _ in router.registry if issubclass(viewset, CoalitionViewSet) and viewset.versioned

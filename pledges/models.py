@@ -583,7 +583,10 @@ class ReadinessLine(models.Model):
     nations = models.JSONField(default=dict, help_text="On a whole capability: nation, level, what is on the ladder")
     sure_starts = ArrayField(models.DateField(), default=list, help_text="As ``starts``; empty below the planning tier")
     sure = models.JSONField(default=list, help_text="One object per stretch: see ``pledges.sure``; {} without a need")
-    computed_at = models.DateTimeField(db_default=Now())
+    digest = models.CharField(
+        max_length=32, blank=True, help_text="Of all that is stored here, so that what is equal is not written again"
+    )
+    computed_at = models.DateTimeField(db_default=Now(), help_text="When it took this form")
     computed_for = models.DateField(help_text="The day that was today")
 
     objects = ReadinessLineQuerySet.as_manager()
