@@ -15,6 +15,7 @@ from coalition.models import ImportBatch, Sector, SharedQuerySet, User
 from monitoring import kinds
 
 LARGEST = 10**7  # rounds, people, aircraft; more is a slip of the hand
+COVERED_TOGETHER = 100  # ids whose coverage is worked out together: one mark for so many rows of an import
 VAGUEST_M = 10_000  # a place vaguer than this has no sector and no cell: it is counted as "place too vague"
 HALF_THE_EARTH_M = 20_100_000  # nothing is vaguer
 COUNT = {"validators": [MaxValueValidator(LARGEST)], "null": True, "blank": True}
@@ -226,7 +227,15 @@ class Provision(Record):
 
     class Meta(Record.Meta):
         ordering = ["agreement", "article"]
-        triggers = [BUMP]  # no tombstone: it has no tier of its own, so one would tell everybody of a hidden agreement
+        # No tombstone: it has no tier of its own, so one would tell everybody of a hidden agreement.
+        triggers = [
+            BUMP,
+            *marks_stale(
+                "coverage",
+                "SELECT 'provision:' || id FROM changed_rows",
+                heeds=("agreement_id", "kind", "act_kinds", "facility_classes"),
+            ),
+        ]
         constraints = [models.UniqueConstraint(fields=["agreement", "article"], name="provision_article_once")]
 
     def __str__(self):
@@ -250,7 +259,14 @@ class ProvisionTerm(Record):
 
     class Meta(Record.Meta):
         ordering = ["provision", "party", "begins_at"]
-        triggers = [BUMP]
+        triggers = [
+            BUMP,
+            *marks_stale(
+                "coverage",
+                "SELECT 'provision:' || provision_id FROM changed_rows",
+                heeds=("provision_id", "party_id", "begins_at", "ends_at"),
+            ),
+        ]
         constraints = [
             models.CheckConstraint(
                 condition=Q(ends_at__isnull=True) | Q(ends_at__gt=F("begins_at")),
@@ -335,6 +351,18 @@ class Place(models.Model):
     def too_vague(self) -> bool:
         """True where there is a place, but none that a sector or cell could be told from."""
         return self.longitude is not None and self.cell is None
+
+
+SEEN_PLACE = (  # what is seen of a place by any tier; sectors, zones and cells follow from it
+    "longitude",
+    "latitude",
+    "place_precision_m",
+    "sensitive",
+    "coalition_longitude",
+    "coalition_latitude",
+    "public_longitude",
+    "public_latitude",
+)
 
 
 def place_constraints(noun: str) -> list[models.CheckConstraint]:
@@ -426,7 +454,27 @@ class Incident(Place, Record):
 
     class Meta(Record.Meta):
         ordering = ["-occurred_from", "-id"]
-        triggers = [*Record.Meta.triggers, HIDDEN, *COUNTS_OF_INCIDENTS]
+        triggers = [
+            *Record.Meta.triggers,
+            HIDDEN,
+            *COUNTS_OF_INCIDENTS,
+            *marks_stale(
+                "coverage",
+                f"SELECT 'incidents:' || number FROM (SELECT DISTINCT id / {COVERED_TOGETHER} AS number"
+                " FROM changed_rows) AS blocks",
+                heeds=(
+                    "kind",
+                    "facility_class",
+                    "accused_id",
+                    "attribution",
+                    "attributed_to_id",
+                    "occurred_from",
+                    "occurred_until",
+                    "tier",
+                    *SEEN_PLACE,
+                ),
+            ),
+        ]
         constraints = [
             *place_constraints("incident"),
             *time_constraints("incident"),
@@ -537,7 +585,25 @@ class Report(Place, Record):
 
     class Meta(Record.Meta):
         ordering = ["-occurred_from", "-id"]
-        triggers = [*Record.Meta.triggers, HIDDEN, *COUNTS_OF_REPORTS]
+        triggers = [
+            *Record.Meta.triggers,
+            HIDDEN,
+            *COUNTS_OF_REPORTS,
+            *marks_stale(
+                "coverage",
+                f"SELECT 'reports:' || number FROM (SELECT DISTINCT id / {COVERED_TOGETHER} AS number"
+                " FROM changed_rows) AS blocks",
+                heeds=(
+                    "kind",
+                    "facility_class",
+                    "accused_id",
+                    "occurred_from",
+                    "occurred_until",
+                    "tier",
+                    *SEEN_PLACE,
+                ),
+            ),
+        ]
         constraints = [
             *place_constraints("report"),
             *time_constraints("report"),
@@ -779,3 +845,77 @@ class HexMonth(Tally):
 
     def __str__(self):
         return f"{self.month:%Y-%m} {self.cell} {self.kind}: {self.events}"
+
+
+class CoverageQuerySet(models.QuerySet):
+    def visible_to(self, user):
+        """Keep the answers that hold at the user's tier, on things and of agreements that they may see."""
+        tier = actor_of(user).tier
+        return self.filter(
+            Q(report__tier__lte=tier) | Q(incident__tier__lte=tier),
+            tier_from__lte=tier,
+            tier_until__gte=tier,
+            provision__agreement__tier__lte=tier,
+        )
+
+
+class Coverage(models.Model):
+    """Whether a provision covers an act by one party's dates: the stored answer of ``monitoring.coverage``.
+
+    Only where the answer of at least one party is not *no*. ``tier_from`` to ``tier_until`` are the tiers it holds for:
+    one that sees a sensitive place less exactly has an answer of its own. No foreign key guards it: it goes with the
+    next sweep, and readers join what it is about.
+    """
+
+    class Answer(models.TextChoices):
+        YES = "yes", "Covered"
+        NO = "no", "Not in force"
+        UNCLEAR = "unclear", "Cannot tell"
+
+    class When(models.TextChoices):
+        WITHIN = "within", "Within the term"
+        BEFORE = "before", "Before it began"
+        AFTER = "after", "After it ended"
+        BETWEEN = "between", "Between two terms"
+        ACROSS_START = "across_start", "Across its beginning"
+        ACROSS_END = "across_end", "Across its end"
+
+    report = models.ForeignKey(
+        Report, models.DO_NOTHING, null=True, db_constraint=False, db_index=False, related_name="coverage"
+    )
+    incident = models.ForeignKey(
+        Incident, models.DO_NOTHING, null=True, db_constraint=False, db_index=False, related_name="coverage"
+    )
+    provision = models.ForeignKey(
+        Provision, models.DO_NOTHING, db_constraint=False, db_index=False, related_name="coverage"
+    )
+    party = models.ForeignKey(
+        Party, models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+", help_text="By whose dates"
+    )
+    tier_from = models.PositiveSmallIntegerField(choices=Tier)
+    tier_until = models.PositiveSmallIntegerField(choices=Tier)
+    answer = models.CharField(max_length=7, choices=Answer)
+    when = models.CharField(max_length=12, choices=When)
+    at = models.DateTimeField(null=True, help_text="The beginning or end of the term that decided")
+    doubts = ArrayField(models.CharField(max_length=10), default=list, help_text="Dimensions of which one cannot tell")
+
+    objects = CoverageQuerySet.as_manager()
+
+    class Meta:
+        verbose_name_plural = "coverage"
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(report__isnull=True, incident__isnull=False)
+                | Q(report__isnull=False, incident__isnull=True),
+                name="coverage_is_of_one_thing",
+            ),
+            models.CheckConstraint(condition=Q(tier_until__gte=F("tier_from")), name="coverage_tiers_in_order"),
+        ]
+        indexes = [
+            models.Index(fields=["report"], condition=Q(report__isnull=False), name="coverage_of_report"),
+            models.Index(fields=["incident"], condition=Q(incident__isnull=False), name="coverage_of_incident"),
+            models.Index(fields=["provision", "party", "answer"], name="coverage_by_provision"),
+        ]
+
+    def __str__(self):
+        return f"{self.get_answer_display()} under provision {self.provision_id} by party {self.party_id}"
