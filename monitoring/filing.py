@@ -431,9 +431,8 @@ def _problems(report: Report, changes: Mapping[str, Any], *, by) -> dict[str, st
         problems["source"] = "Say who reported it."
     if (report.count_low is None) != (report.count_high is None):
         problems["count_low"] = "Say both bounds, or neither: what is not known is not zero."
-    elif isinstance(report.count_low, int) and isinstance(report.count_high, int):
-        if report.count_high < report.count_low:
-            problems["count_high"] = "The high count cannot be below the low one."
+    elif all(isinstance(getattr(report, name), int) for name in COUNTS[:2]) and report.count_high < report.count_low:
+        problems["count_high"] = "The high count cannot be below the low one."
     if isinstance(report.tier, int) and report.tier > max(actor_of(by).tier, Tier.PUBLIC):
         problems["tier"] = "Nobody files above their own tier: they could not see it any more."
     if report.dataset and not report.external_id and "dataset" in changes:
