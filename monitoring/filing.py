@@ -183,6 +183,11 @@ def zone_of_today() -> ZoneInfo:
     return ZoneInfo(name or Operation._meta.get_field("time_zone").default)
 
 
+def today() -> date:
+    """Return the day it now is in that zone."""
+    return timezone.now().astimezone(zone_of_today()).date()
+
+
 # --- Inside -------------------------------------------------------------------------------
 
 
@@ -439,6 +444,8 @@ def _problems(report: Report, changes: Mapping[str, Any], *, by) -> dict[str, st
         problems["external_id"] = "In a data set, a report has an id."
     if report.external_id and not report.dataset:
         problems["dataset"] = "An outside id belongs to a data set: name it."
+    if changes.get("source_url") and not report.source_url.startswith(("http://", "https://")):
+        problems["source_url"] = "An address begins with https:// or http://."
     if {*INSTANTS, *STATED} & set(changes):
         latest = timezone.now() + CLOCK_SKEW
         exact = report.time_precision in (TimePrecision.EXACT, TimePrecision.SPAN)
