@@ -2,10 +2,13 @@
 
 from django.urls import include, path
 
-from monitoring.views import reports
+from monitoring.views import places, reports
 
 map_urls = []
-place_urls = []
+place_urls = [
+    path("places/convert/", places.convert, name="place_convert"),
+    path("places/search/", places.search, name="place_search"),
+]
 report_urls = [
     path("reports/", reports.report_list, name="reports"),
     path("reports/new/", reports.report_new, name="report-new"),
