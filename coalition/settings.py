@@ -87,6 +87,7 @@ INSTALLED_APPS = [
     "rest_framework",
     "coalition.apps.CoalitionConfig",
     "pledges",
+    "monitoring",
 ]
 
 MIDDLEWARE = [

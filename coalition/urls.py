@@ -27,6 +27,7 @@ import_urls = [
 urlpatterns = [
     path("", views.overview, name="overview"),
     path("", include("pledges.urls")),
+    path("", include("monitoring.urls")),
     path("imports/", include((import_urls, "imports"))),
     path("jobs/", include((job_urls, "jobs"))),
     path("accounts/", include("allauth.urls")),

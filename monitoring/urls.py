@@ -1,0 +1,22 @@
+"""Which page answers where, below /monitoring/. One list per part of the work."""
+
+from django.urls import include, path
+
+map_urls = []
+place_urls = []
+report_urls = []
+triage_urls = []
+agreement_urls = []
+trend_urls = []
+
+urlpatterns = [
+    path(
+        "monitoring/",
+        include(
+            (
+                [*map_urls, *place_urls, *report_urls, *triage_urls, *agreement_urls, *trend_urls],
+                "monitoring",
+            )
+        ),
+    ),
+]
