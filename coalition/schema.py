@@ -58,6 +58,8 @@ class Schema(AutoSchema):
         return getattr(self.view, "action", None) or ""
 
     def _is_list_view(self, serializer=None) -> bool:
+        if serializer is PutOffSerializer:
+            return False
         return self.action in getattr(self.view, "listing", ("list",))
 
     def get_request_serializer(self):
