@@ -58,7 +58,7 @@ class Schema(AutoSchema):
         return getattr(self.view, "action", None) or ""
 
     def _is_list_view(self, serializer=None) -> bool:
-        if serializer is PutOffSerializer:
+        if serializer is PutOffSerializer or isinstance(serializer, PutOffSerializer):
             return False
         return self.action in getattr(self.view, "listing", ("list",))
 
