@@ -4,7 +4,7 @@ from django.urls import include, path, re_path
 from drf_spectacular.views import SpectacularAPIView
 from rest_framework.routers import DefaultRouter
 
-from coalition import kernel_api
+from coalition import exports_api, kernel_api
 from coalition.api import CoalitionViewSet
 from coalition.changes import ChangesViewSet
 from coalition.refusals import no_such_address
@@ -19,6 +19,7 @@ router.register("operations", kernel_api.OperationViewSet, basename="operations"
 router.register("sectors", kernel_api.SectorViewSet, basename="sectors")
 router.register("conditions", kernel_api.ConditionViewSet, basename="conditions")
 router.register("jobs", kernel_api.JobViewSet, basename="jobs")
+router.register("exports", exports_api.ExportViewSet, basename="exports")
 router.register("capabilities", pledges_api.CapabilityViewSet, basename="capabilities")
 router.register("requirements", pledges_api.RequirementViewSet, basename="requirements")
 router.register("pledges", pledges_api.PledgeViewSet, basename="pledges")
