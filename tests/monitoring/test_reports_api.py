@@ -124,7 +124,7 @@ def test_a_doubt_says_how_it_is_confirmed():
         ("occurred_on", "2025-02-30"),
         ("occurred_from", "0001-01-01T00:00:00+14:00"),
         ("longitude", "NaN"),
-        ("place_precision_m", 1e400),
+        ("place_precision_m", "Infinity"),
         ("count_low", -1),
         ("killed", 10**30),
         ("narrative", "a\u0000b"),
