@@ -16,6 +16,7 @@ from django.utils.dateparse import parse_date, parse_datetime
 
 from coalition.access import Tier, actor_of
 from coalition.editing import FIRST_DAY, LAST_DAY, is_id
+from coalition.forms import DayInput
 from coalition.models import Sector
 from monitoring.kinds import KINDS_OF, Facility, Family, Kind
 from monitoring.models import Incident, Occurrence, Party, PointAt, Report, Source
@@ -105,10 +106,18 @@ class ReportFilter(django_filters.FilterSet):
     kind = ticks(choices=Kind.choices, label="Kind")
     family = ticks(method="in_family", choices=Family.choices, label="Family")
     accused = django_filters.ModelMultipleChoiceFilter(
-        queryset=Party.objects.order_by("name"), to_field_name="code", widget=Ticks, label="Accused"
+        method="of_parties",
+        queryset=Party.objects.order_by("name"),
+        to_field_name="code",
+        widget=Ticks,
+        label="Accused",
     )
     accuser = django_filters.ModelMultipleChoiceFilter(
-        queryset=Party.objects.order_by("name"), to_field_name="code", widget=Ticks, label="Accuser"
+        method="of_parties",
+        queryset=Party.objects.order_by("name"),
+        to_field_name="code",
+        widget=Ticks,
+        label="Accuser",
     )
     occurrence = ticks(choices=Occurrence.choices, label="Occurrence")
     min_reliability = django_filters.ChoiceFilter(
@@ -134,6 +143,14 @@ class ReportFilter(django_filters.FilterSet):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.filters["incident"].queryset = Incident.objects.visible_to(self.request.user)
+        for name in ("occurred_after", "occurred_before"):
+            if "T" not in self.data.get(name, ""):  # a date picker cannot show an instant
+                self.filters[name].extra["widget"] = DayInput()
+
+    @property
+    def is_filtered(self) -> bool:
+        """True where anything was asked for, so that an empty list is no empty shop."""
+        return any(self.data.getlist(name) not in ([], [""]) for name in self.filters)
 
     @property
     def tier(self) -> int:
@@ -185,6 +202,9 @@ class ReportFilter(django_filters.FilterSet):
             is_sector = area.kind == Sector.Kind.SECTOR
             wanted |= Q(**{seen.sector: area.pk}) if is_sector else Q(**{f"{seen.zones}__contains": [area.pk]})
         return rows.filter(wanted)
+
+    def of_parties(self, rows: QuerySet, name: str, parties: list[Party]) -> QuerySet:
+        return rows.filter(**{f"{name}__in": parties}) if parties else rows
 
     def in_family(self, rows: QuerySet, name: str, families: list[str]) -> QuerySet:
         kinds = [kind for family in families for kind in KINDS_OF[Family(family)]]
