@@ -274,6 +274,8 @@ SPECTACULAR_SETTINGS = {
 }
 
 # --- Map: no outside tiles unless an operator names a host ---------------------------------
+# West, south, east, north: Ukraine and its neighbours. A place outside is asked about, not refused.
+THEATRE = (19.0, 41.0, 50.0, 60.0)
 LEAFLET_CONFIG = {"DEFAULT_CENTER": (48.5, 31.5), "DEFAULT_ZOOM": 6, "TILES": [], "PLUGINS": {}}
 
 # --- Logging ------------------------------------------------------------------------------
