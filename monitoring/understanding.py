@@ -262,7 +262,7 @@ class _Chunk:
                 try:
                     memory[words] = read.reader(self.knowing, *words) if read.reader else words[0] or None
                 except Unclear as unclear:
-                    memory[words] = unclear
+                    memory[words] = unclear.with_traceback(None)  # which would keep this chunk alive
             found = memory[words]
             if isinstance(found, Unclear):
                 wrong[place] = found
@@ -318,10 +318,8 @@ class _Chunk:
         read = self.reader.reads.get(target)
         if read is None or not self.has(target):
             return pa.repeat(pa.scalar("", pa.string()), self.size)
-        if read.reader:
-            text = pc.fill_null(self.ask(target).column(pa.string()), "")
-        else:
-            text = self.texts(read.fields[0])
+        asked = read.reader is not None
+        text = pc.fill_null(self.ask(target).column(pa.string()), "") if asked else self.texts(read.fields[0])
         most = LONGEST[target]
         too_long = pc.greater(pc.utf8_length(text), most)
         if pc.any(too_long).as_py():

@@ -12,8 +12,9 @@ from coalition.access import Tier
 from coalition.imports import cells
 from coalition.imports.cells import Unclear
 from monitoring import statements
+from monitoring.importing import ReportProfile
 from monitoring.kinds import Kind
-from monitoring.layouts import Layout, OwnSource, columns
+from monitoring.layouts import OwnSource, columns
 from monitoring.statements import When
 from monitoring.understanding import Knowing, Read, Wrong, plainly
 
@@ -77,7 +78,7 @@ def read_place_name(knowing: Knowing, location: str, admin1: str) -> str:
     return ", ".join(filter(None, (location, admin1)))
 
 
-class ACLED(Layout):
+class ACLED(ReportProfile):
     """ACLED events."""
 
     name = "acled"

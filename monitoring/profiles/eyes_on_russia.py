@@ -11,8 +11,9 @@ from coalition.access import Tier
 from coalition.imports import cells
 from coalition.imports.mapping import Field
 from monitoring import statements
+from monitoring.importing import ReportProfile
 from monitoring.kinds import Kind
-from monitoring.layouts import Layout, OwnSource, first_address
+from monitoring.layouts import OwnSource, first_address
 from monitoring.statements import When
 from monitoring.understanding import Knowing, Read
 
@@ -71,7 +72,7 @@ def geolocated(knowing: Knowing) -> float:
     return GEOLOCATED_M
 
 
-class EyesOnRussia(Layout):
+class EyesOnRussia(ReportProfile):
     """The table of 2022."""
 
     name = "eyes-on-russia"

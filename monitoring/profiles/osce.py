@@ -9,7 +9,8 @@ from coalition.access import Tier
 from coalition.imports.cells import Unclear
 from coalition.imports.mapping import Field
 from monitoring import places, statements
-from monitoring.layouts import Layout, OwnSource
+from monitoring.importing import ReportProfile
+from monitoring.layouts import OwnSource
 from monitoring.models import Report, Source
 from monitoring.statements import When
 from monitoring.understanding import Knowing, Read, Spot, Wrong, plainly, read_count
@@ -75,7 +76,7 @@ def read_narrative(knowing: Knowing, observation: str, description: str, means: 
     return "; ".join(filter(None, (said, means, position and f"position: {position}")))
 
 
-class OSCEAnnex(Layout):
+class OSCEAnnex(ReportProfile):
     """Rows of the annex: each one a count of something seen or heard from one position."""
 
     name = "osce-annex"

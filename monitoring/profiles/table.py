@@ -9,8 +9,8 @@ from coalition.imports import cells
 from coalition.imports.cells import Unclear
 from coalition.imports.mapping import Field
 from monitoring import places, statements
-from monitoring.kinds import CountUnit, Facility, Kind
-from monitoring.layouts import Layout
+from monitoring.importing import ReportProfile
+from monitoring.kinds import CountUnit, Facility
 from monitoring.models import Report
 from monitoring.understanding import (
     Knowing,
@@ -59,7 +59,7 @@ def read_tier(knowing: Knowing, text: str) -> int | None:
     return None if found is None else int(found)
 
 
-class ReportTable(Layout):
+class ReportTable(ReportProfile):
     """A table of reports."""
 
     name = "reports"
@@ -128,9 +128,3 @@ class ReportTable(Layout):
         "tier": Read(("tier",), read_tier),
         "sensitive": Read(("sensitive",), plainly(cells.read_boolean)),
     }
-
-
-WORDED = {  # fields whose words a person may translate, and into what besides sources and parties
-    "kind": tuple(Kind.choices),
-    "facility_class": tuple(Facility.choices),
-}

@@ -7,8 +7,9 @@ and "1/27/2014 12:00:00 AM" (the month first); one release came without a header
 from coalition.access import Tier
 from coalition.imports.cells import Unclear
 from monitoring import statements
+from monitoring.importing import ReportProfile
 from monitoring.kinds import Kind
-from monitoring.layouts import Layout, OwnSource, first_address
+from monitoring.layouts import OwnSource, first_address
 from monitoring.understanding import Knowing, Read, plainly, read_days
 
 COLUMNS = (
@@ -44,7 +45,7 @@ def read_narrative(knowing: Knowing, headline: str, where: str, side_a: str, sid
     return "\n".join(filter(None, (headline, where, sides and f"Sides as coded, in no order of blame: {sides}")))[:8000]
 
 
-class UCDP(Layout):
+class UCDP(ReportProfile):
     """UCDP georeferenced events."""
 
     name = "ucdp-ged"

@@ -9,8 +9,9 @@ from coalition.access import Tier
 from coalition.imports import cells
 from coalition.imports.cells import Unclear
 from monitoring import statements
+from monitoring.importing import ReportProfile
 from monitoring.kinds import Facility, Kind
-from monitoring.layouts import Layout, OwnSource, columns, first_address
+from monitoring.layouts import OwnSource, columns, first_address
 from monitoring.understanding import Knowing, Read, Wrong, read_days
 
 SOURCE = OwnSource("viina", "VIINA", address="https://github.com/zhukovyuri/VIINA", licence="ODbL 1.0")
@@ -82,7 +83,7 @@ def read_place_name(knowing: Knowing, name: str, oblast: str) -> str:
     return ", ".join(filter(None, (name, oblast)))
 
 
-class VIINAEvents(Layout):
+class VIINAEvents(ReportProfile):
     """The flat list of events."""
 
     name = "viina-events"
@@ -108,7 +109,7 @@ class VIINAEvents(Layout):
     }
 
 
-class VIINAInfrastructure(Layout):
+class VIINAInfrastructure(ReportProfile):
     """Candidates of attacks on infrastructure."""
 
     name = "viina-infrastructure"
