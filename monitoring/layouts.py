@@ -43,7 +43,7 @@ class Layout:
     columns: ClassVar[tuple[str, ...]] = ()  # in order, of a release that comes without a header row
 
 
-def columns(*names: str, required: tuple[str, ...] = ()) -> tuple[Field, ...]:
+def called(*names: str, required: tuple[str, ...] = ()) -> tuple[Field, ...]:
     """Return fields that are called as the publisher calls its columns."""
     return tuple(Field(name, name, required=name in required) for name in names)
 

@@ -14,7 +14,7 @@ from coalition.imports.cells import Unclear
 from monitoring import statements
 from monitoring.importing import ReportProfile
 from monitoring.kinds import Kind
-from monitoring.layouts import OwnSource, columns
+from monitoring.layouts import OwnSource, called
 from monitoring.statements import When
 from monitoring.understanding import Knowing, Read, Wrong, plainly
 
@@ -89,7 +89,7 @@ class ACLED(ReportProfile):
     own_source = OwnSource("acled", "ACLED", address="https://acleddata.com", licence="ACLED Terms of Use")
     date_order = "dmy"
     id_field = "event_id_cnty"
-    fields = columns(
+    fields = called(
         "event_id_cnty", "event_date", "year", "time_precision", "disorder_type", "event_type", "sub_event_type", "actor1",
         "assoc_actor_1", "inter1", "actor2", "assoc_actor_2", "inter2", "interaction", "civilian_targeting", "iso", "region",
         "country", "admin1", "admin2", "admin3", "location", "latitude", "longitude", "geo_precision", "source",

@@ -9,7 +9,7 @@ from coalition.imports.cells import Unclear
 from monitoring import statements
 from monitoring.importing import ReportProfile
 from monitoring.kinds import Kind
-from monitoring.layouts import OwnSource, first_address
+from monitoring.layouts import OwnSource, called, first_address
 from monitoring.understanding import Knowing, Read, plainly, read_days
 
 COLUMNS = (
@@ -57,7 +57,7 @@ class UCDP(ReportProfile):
     date_order = "mdy"
     id_field = "id"
     columns = COLUMNS
-    fields = columns(*COLUMNS, required=("id", "date_start"))
+    fields = called(*COLUMNS, required=("id", "date_start"))
     reads = {
         "external_id": Read(("id",)),
         "reference": Read(("relid",)),

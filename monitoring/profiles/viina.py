@@ -11,7 +11,7 @@ from coalition.imports.cells import Unclear
 from monitoring import statements
 from monitoring.importing import ReportProfile
 from monitoring.kinds import Facility, Kind
-from monitoring.layouts import OwnSource, columns, first_address
+from monitoring.layouts import OwnSource, called, first_address
 from monitoring.understanding import Knowing, Read, Wrong, read_days
 
 SOURCE = OwnSource("viina", "VIINA", address="https://github.com/zhukovyuri/VIINA", licence="ODbL 1.0")
@@ -93,7 +93,7 @@ class VIINAEvents(ReportProfile):
     tier = Tier.PUBLIC
     own_source = SOURCE
     id_field = ""
-    fields = columns(
+    fields = called(
         "date", "longitude", "latitude", "location", "type_code", "type", "n_reports", "urls",
         required=("date", "type_code"),
     )  # fmt: skip
@@ -119,7 +119,7 @@ class VIINAInfrastructure(ReportProfile):
     tier = Tier.PUBLIC
     own_source = SOURCE
     id_field = "event_id_1pd"
-    fields = columns(
+    fields = called(
         "event_id_1pd", "date", "n_reports", "event_ids_matching", "sources_matching", "source_urls", "target_classes",
         "target_terms", "attack_terms", "geonameid", "asciiname", "ADM1_NAME", "ADM2_NAME", "longitude", "latitude",
         "a_ukr_init", "a_ukr", "a_rus_init", "a_rus", "representative_text", "Stage1Triage",
