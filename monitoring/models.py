@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 from django.urls import reverse
 
 from coalition.access import Tier, actor_of, seen_by
-from coalition.bookkeeping import BUMP, GONE, HIDDEN, XID, Record
+from coalition.bookkeeping import BUMP, GONE, HIDDEN, XID, Record, marks_stale
 from coalition.models import ImportBatch, Sector, SharedQuerySet, User
 from monitoring import kinds
 
@@ -19,6 +19,40 @@ LARGEST = 10**7  # rounds, people, aircraft; more is a slip of the hand
 VAGUEST_M = 10_000  # a place vaguer than this has no sector and no cell: it is counted as "place too vague"
 HALF_THE_EARTH_M = 20_100_000  # nothing is vaguer
 COUNT = {"validators": [MaxValueValidator(LARGEST)], "null": True, "blank": True}
+
+# What a change makes stale in the counts: see ``monitoring.rollups`` for the keys. A statement that changes many rows of
+# a day marks the whole day. An incident and its reports are marked by the incident's id and looked up by the worker,
+# who sees all of them: the writer need not.
+WHOLE_DAY_FROM = 100
+COUNTS_OF_REPORTS = marks_stale(
+    "counts",
+    f"""
+    SELECT found.key FROM (
+        SELECT to_char(occurred_on, 'YYYY-MM-DD') AS day, count(*) AS changed,
+            array_agg(coalesce(cell, 0)) || array_agg(coalesce(coalition_cell, 0)) AS cells,
+            array_agg(incident_id) FILTER (WHERE incident_id IS NOT NULL) AS incidents
+        FROM changed_rows GROUP BY occurred_on
+    ) AS days
+    CROSS JOIN LATERAL (
+        SELECT days.day WHERE days.changed >= {WHOLE_DAY_FROM}
+        UNION ALL
+        SELECT days.day || ':' || cell FROM unnest(days.cells) AS cell WHERE days.changed < {WHOLE_DAY_FROM}
+        UNION ALL
+        SELECT 'incident:' || incident FROM unnest(days.incidents) AS incident
+    ) AS found (key)
+    """,
+)
+COUNTS_OF_INCIDENTS = marks_stale(
+    "counts",
+    """
+    SELECT found.key FROM changed_rows CROSS JOIN LATERAL (VALUES
+        (to_char(occurred_on, 'YYYY-MM-DD') || ':' || coalesce(cell, 0)),
+        (to_char(occurred_on, 'YYYY-MM-DD') || ':' || coalesce(coalition_cell, 0)),
+        ('incident:' || id)
+    ) AS found (key)
+    """,
+)
+COUNTS_OF_SOURCES = marks_stale("counts", "SELECT 'source:' || id FROM changed_rows")
 
 
 class TieredQuerySet(models.QuerySet):
@@ -102,6 +136,7 @@ class Source(Record):
 
     class Meta(Record.Meta):
         ordering = ["source_class", "name"]
+        triggers = [*Record.Meta.triggers, *COUNTS_OF_SOURCES]
         constraints = [
             models.CheckConstraint(
                 condition=~Q(source_class="party") | Q(party__isnull=False),
@@ -401,7 +436,7 @@ class Incident(Place, Record):
 
     class Meta(Record.Meta):
         ordering = ["-occurred_from", "-id"]
-        triggers = [*Record.Meta.triggers, HIDDEN]
+        triggers = [*Record.Meta.triggers, HIDDEN, *COUNTS_OF_INCIDENTS]
         constraints = [
             *place_constraints("incident"),
             *time_constraints("incident"),
@@ -569,7 +604,7 @@ class Report(Place, Record):
 
     class Meta(Record.Meta):
         ordering = ["-occurred_from", "-id"]
-        triggers = [BUMP_UNLESS_HIDDEN, GONE, HIDDEN]
+        triggers = [BUMP_UNLESS_HIDDEN, GONE, HIDDEN, *COUNTS_OF_REPORTS]
         constraints = [
             *place_constraints("report"),
             *time_constraints("report"),
@@ -774,3 +809,126 @@ class ReportMove(models.Model):
 
     def __str__(self):
         return f"V{self.report_id} in step {self.step_id}"
+
+
+class CountQuerySet(models.QuerySet):
+    def seen_at(self, tier: int):
+        """Keep the counts of one tier: never add those of two, each holds all that its tier sees."""
+        return self.filter(tier=tier)
+
+
+class Tally(models.Model):
+    """Counts as one tier sees them, made of exactly the rows and places that tier sees; written by ``rollups`` alone.
+
+    An event is an incident, or a report in scope that is not merged into an incident the tier sees. A report is counted
+    by its own day, place, kind, accused and source, an incident by its own. A merged report has its incident's occurrence.
+    """
+
+    kind = models.CharField(max_length=20, choices=kinds.Kind)
+    accused = models.ForeignKey(
+        Party, models.DO_NOTHING, null=True, db_constraint=False, db_index=False, related_name="+"
+    )
+    occurrence = models.CharField(max_length=18, choices=Occurrence)
+    source_class = models.CharField(
+        max_length=8, choices=Source.Class, help_text="Empty: an incident none of whose reports the tier sees"
+    )
+    sector = models.ForeignKey(
+        Sector, models.DO_NOTHING, null=True, db_constraint=False, db_index=False, related_name="+"
+    )
+    tier = models.PositiveSmallIntegerField(choices=Tier)
+    events = models.IntegerField()
+    reports = models.IntegerField(help_text="Reports in scope, merged or not")
+
+    objects = CountQuerySet.as_manager()
+
+    class Meta:
+        abstract = True
+
+
+class CountedTally(Tally):
+    """Counts with what the reports themselves counted, one row per unit: sums never cross units."""
+
+    class Placed(models.TextChoices):
+        PLACED = "placed", "Placed"
+        TOO_VAGUE = "too_vague", "Place too vague"
+        NO_PLACE = "no_place", "No place"
+
+    place = models.CharField(max_length=9, choices=Placed)
+    count_unit = models.CharField(
+        max_length=11, choices=kinds.CountUnit, help_text="Empty: an incident, or a report that names no unit"
+    )
+    low = models.BigIntegerField(help_text="Sum of the low counts of the reports whose count is known")
+    high = models.BigIntegerField(help_text="Sum of their high counts")
+    unknown = models.IntegerField(help_text="Reports whose count is not known")
+
+    class Meta:
+        abstract = True
+
+
+class DailyCount(CountedTally):
+    """Counts per day, sector, kind, accused, occurrence, source class and tier."""
+
+    day = models.DateField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=[
+                    "tier",
+                    "day",
+                    "kind",
+                    "accused",
+                    "occurrence",
+                    "source_class",
+                    "sector",
+                    "place",
+                    "count_unit",
+                ],
+                nulls_distinct=False,
+                name="daily_count_once",
+            )
+        ]
+        indexes = [models.Index(fields=["day"])]
+
+    def __str__(self):
+        return f"{self.day} {self.kind}: {self.events}"
+
+
+class HexCount(CountedTally):
+    """Counts per day and cell. Rows without a cell hold what has no place, or too vague a one: they are on no map."""
+
+    day = models.DateField()
+    cell = models.BigIntegerField(null=True, help_text="H3, resolution 5; of the place that the tier sees")
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["day", "cell"]),
+            models.Index(
+                fields=["tier", "day"],
+                include=["cell", "kind", "accused", "occurrence", "source_class", "sector", "events", "reports"],
+                name="hex_count_of_days",
+            ),
+        ]
+
+    def __str__(self):
+        return f"{self.day} {self.cell} {self.kind}: {self.events}"
+
+
+class HexMonth(Tally):
+    """``HexCount`` summed over whole months, so that a map of years need not read every day."""
+
+    month = models.DateField(help_text="The first day of the month")
+    cell = models.BigIntegerField()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["month", "cell"]),
+            models.Index(
+                fields=["tier", "month"],
+                include=["cell", "kind", "accused", "occurrence", "source_class", "sector", "events", "reports"],
+                name="hex_month_of_months",
+            ),
+        ]
+
+    def __str__(self):
+        return f"{self.month:%Y-%m} {self.cell} {self.kind}: {self.events}"
