@@ -113,7 +113,7 @@ def _in_blocks(column: str, blocks: Iterable[int]) -> Q:
             ranges.append([block * COVERED_TOGETHER, (block + 1) * COVERED_TOGETHER - 1])
     wanted = Q(pk__in=())
     for one in ranges:
-        wanted |= Q(**{f"{column}__range": one})
+        wanted |= Q(**{f"{column}__gte": one[0], f"{column}__lte": one[1]})
     return wanted
 
 
@@ -216,7 +216,8 @@ def events(user, provision: Provision | None = None) -> tuple[QuerySet, QuerySet
     rows = Coverage.objects.visible_to(user)
     if provision is not None:
         rows = rows.filter(provision=provision)
-    alone = Q(report__incident__isnull=True) | Q(report__incident__tier__gt=tier)
+    # No tier can be read where there is no incident, and where the row policy hides it.
+    alone = Q(report__incident__tier__isnull=True) | Q(report__incident__tier__gt=tier)
     reports = (
         rows.filter(alone, report__isnull=False)
         .exclude(report__status__in=[*OUT, Occurrence.REFUTED])

@@ -229,10 +229,11 @@ def test_a_report_dated_only_by_its_local_day_is_that_day_everywhere(moratorium)
     midnight = datetime(2025, 3, 20, tzinfo=KYIV)
     report = a_strike(begins=midnight, until=midnight + timedelta(days=1, microseconds=-1), time_precision="day")
     assert str(report.occurred_on) == "2025-03-20"
-    assert said_of(report) == [
+    [said] = said_of(report)
+    assert said == (
         "covered by article 1(c) under Russian Federation’s dates; "
         "before entry into force of article 1(c) under Ukraine’s dates (25 March 2025)"
-    ]
+    )
     first = datetime(2025, 3, 18, tzinfo=KYIV)
     assert (
         "covered by article 1(c) under Russian"
