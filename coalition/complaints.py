@@ -8,9 +8,9 @@ from django import forms
 from django.core.exceptions import ValidationError
 
 from coalition.bookkeeping import Record
+from coalition.forms import RecordForm
 from coalition.history import changes_of
 from coalition.templatetags.formatting import quantity
-from pledges.forms import RecordForm
 
 
 def sentences(error: Exception) -> str:
