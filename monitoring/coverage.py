@@ -18,6 +18,7 @@ from coalition.access import Tier, actor_of
 from monitoring import provisions
 from monitoring.models import (
     COVERED_TOGETHER,
+    DEPENDS_ON,
     OUT,
     Agreement,
     Coverage,
@@ -34,23 +35,7 @@ KIND = "coverage"
 CHUNK_KEYS = 100  # blocks worked out in one transaction
 THINGS = {"reports": (Report, "report_id"), "incidents": (Incident, "incident_id")}
 COARSEST_DEGREES = 0.5  # no tier sees a sensitive place further from where it is, its precision included
-READ = (
-    "kind",
-    "facility_class",
-    "accused",
-    "occurred_from",
-    "occurred_until",
-    "tier",
-    "longitude",
-    "latitude",
-    "place_precision_m",
-    "sensitive",
-    "coalition_longitude",
-    "coalition_latitude",
-    "public_longitude",
-    "public_latitude",
-)
-JUDGED = ("attribution", "attributed_to")
+JUDGED = ("attribution", "attributed_to_id")
 
 # --- computing and storing: the worker -------------------------------------------------------
 
@@ -97,7 +82,7 @@ def _store(name: str, blocks: list[int], found: list[Duty]) -> int:
     Coverage.objects.filter(_in_blocks(column, blocks)).delete()
     if not found:
         return 0
-    fields = READ + (JUDGED if model is Incident else ())
+    fields = DEPENDS_ON + (JUDGED if model is Incident else ())
     things = list(model.objects.filter(here & _any_of(model, found)).order_by("pk").only(*fields))
     rows = Coverage.objects.bulk_create(_answers(things, column, found), batch_size=2000)
     return len(rows)

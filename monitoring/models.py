@@ -20,6 +20,62 @@ VAGUEST_M = 10_000  # a place vaguer than this has no sector and no cell: it is 
 HALF_THE_EARTH_M = 20_100_000  # nothing is vaguer
 COUNT = {"validators": [MaxValueValidator(LARGEST)], "null": True, "blank": True}
 
+# What a change makes stale in the counts: see ``monitoring.rollups`` for the keys. A statement that changes many rows of
+# a day marks the whole day. An incident and its reports are marked by the incident's id and looked up by the worker,
+# who sees all of them: the writer need not.
+WHOLE_DAY_FROM = 100
+COUNTS_OF_REPORTS = marks_stale(
+    "counts",
+    f"""
+    SELECT found.key FROM (
+        SELECT to_char(occurred_on, 'YYYY-MM-DD') AS day, count(*) AS changed,
+            array_agg(coalesce(cell, 0)) || array_agg(coalesce(coalition_cell, 0)) AS cells,
+            array_agg(incident_id) FILTER (WHERE incident_id IS NOT NULL) AS incidents
+        FROM changed_rows GROUP BY occurred_on
+    ) AS days
+    CROSS JOIN LATERAL (
+        SELECT days.day WHERE days.changed >= {WHOLE_DAY_FROM}
+        UNION ALL
+        SELECT days.day || ':' || cell FROM unnest(days.cells) AS cell WHERE days.changed < {WHOLE_DAY_FROM}
+        UNION ALL
+        SELECT 'incident:' || incident FROM unnest(days.incidents) AS incident
+    ) AS found (key)
+    """,
+)
+COUNTS_OF_INCIDENTS = marks_stale(
+    "counts",
+    """
+    SELECT found.key FROM changed_rows CROSS JOIN LATERAL (VALUES
+        (to_char(occurred_on, 'YYYY-MM-DD') || ':' || coalesce(cell, 0)),
+        (to_char(occurred_on, 'YYYY-MM-DD') || ':' || coalesce(coalition_cell, 0)),
+        ('incident:' || id)
+    ) AS found (key)
+    """,
+)
+COUNTS_OF_SOURCES = marks_stale("counts", "SELECT 'source:' || id FROM changed_rows")
+# What a change makes stale in the answers of ``monitoring.coverage``: blocks of neighbouring ids.
+SEEN_PLACE = (  # what is seen of a place by any tier; sectors, zones and cells follow from it
+    "longitude",
+    "latitude",
+    "place_precision_m",
+    "sensitive",
+    "coalition_longitude",
+    "coalition_latitude",
+    "public_longitude",
+    "public_latitude",
+)
+DEPENDS_ON = ("kind", "facility_class", "accused_id", "occurred_from", "occurred_until", "tier", *SEEN_PLACE)
+COVERAGE_OF_REPORTS = marks_stale(
+    "coverage",
+    f"SELECT 'reports:' || block FROM (SELECT DISTINCT id / {COVERED_TOGETHER} AS block FROM changed_rows) AS blocks",
+    heeds=DEPENDS_ON,
+)
+COVERAGE_OF_INCIDENTS = marks_stale(
+    "coverage",
+    f"SELECT 'incidents:' || block FROM (SELECT DISTINCT id / {COVERED_TOGETHER} AS block FROM changed_rows) AS blocks",
+    heeds=(*DEPENDS_ON, "attribution", "attributed_to_id"),
+)
+
 
 class TieredQuerySet(models.QuerySet):
     """Rows of no nation, with a release tier."""
@@ -102,6 +158,7 @@ class Source(Record):
 
     class Meta(Record.Meta):
         ordering = ["source_class", "name"]
+        triggers = [*Record.Meta.triggers, *COUNTS_OF_SOURCES]
         constraints = [
             models.CheckConstraint(
                 condition=~Q(source_class="party") | Q(party__isnull=False),
@@ -318,18 +375,6 @@ class Place(models.Model):
         return self.longitude is not None and self.cell is None
 
 
-SEEN_PLACE = (  # what is seen of a place by any tier; sectors, zones and cells follow from it
-    "longitude",
-    "latitude",
-    "place_precision_m",
-    "sensitive",
-    "coalition_longitude",
-    "coalition_latitude",
-    "public_longitude",
-    "public_latitude",
-)
-
-
 def place_constraints(noun: str) -> list[models.CheckConstraint]:
     """Return what must hold of the columns of ``Place``."""
     return [
@@ -419,26 +464,7 @@ class Incident(Place, Record):
 
     class Meta(Record.Meta):
         ordering = ["-occurred_from", "-id"]
-        triggers = [
-            *Record.Meta.triggers,
-            HIDDEN,
-            *marks_stale(
-                "coverage",
-                f"SELECT 'incidents:' || number FROM (SELECT DISTINCT id / {COVERED_TOGETHER} AS number"
-                " FROM changed_rows) AS blocks",
-                heeds=(
-                    "kind",
-                    "facility_class",
-                    "accused_id",
-                    "attribution",
-                    "attributed_to_id",
-                    "occurred_from",
-                    "occurred_until",
-                    "tier",
-                    *SEEN_PLACE,
-                ),
-            ),
-        ]
+        triggers = [*Record.Meta.triggers, HIDDEN, *COUNTS_OF_INCIDENTS, *COVERAGE_OF_INCIDENTS]
         constraints = [
             *place_constraints("incident"),
             *time_constraints("incident"),
@@ -549,24 +575,7 @@ class Report(Place, Record):
 
     class Meta(Record.Meta):
         ordering = ["-occurred_from", "-id"]
-        triggers = [
-            *Record.Meta.triggers,
-            HIDDEN,
-            *marks_stale(
-                "coverage",
-                f"SELECT 'reports:' || number FROM (SELECT DISTINCT id / {COVERED_TOGETHER} AS number"
-                " FROM changed_rows) AS blocks",
-                heeds=(
-                    "kind",
-                    "facility_class",
-                    "accused_id",
-                    "occurred_from",
-                    "occurred_until",
-                    "tier",
-                    *SEEN_PLACE,
-                ),
-            ),
-        ]
+        triggers = [*Record.Meta.triggers, HIDDEN, *COUNTS_OF_REPORTS, *COVERAGE_OF_REPORTS]
         constraints = [
             *place_constraints("report"),
             *time_constraints("report"),
@@ -759,3 +768,126 @@ class Coverage(models.Model):
 
     def __str__(self):
         return f"{self.get_answer_display()} under provision {self.provision_id} by party {self.party_id}"
+
+
+class CountQuerySet(models.QuerySet):
+    def seen_at(self, tier: int):
+        """Keep the counts of one tier: never add those of two, each holds all that its tier sees."""
+        return self.filter(tier=tier)
+
+
+class Tally(models.Model):
+    """Counts as one tier sees them, made of exactly the rows and places that tier sees; written by ``rollups`` alone.
+
+    An event is an incident, or a report in scope that is not merged into an incident the tier sees. A report is counted
+    by its own day, place, kind, accused and source, an incident by its own. A merged report has its incident's occurrence.
+    """
+
+    kind = models.CharField(max_length=20, choices=kinds.Kind)
+    accused = models.ForeignKey(
+        Party, models.DO_NOTHING, null=True, db_constraint=False, db_index=False, related_name="+"
+    )
+    occurrence = models.CharField(max_length=18, choices=Occurrence)
+    source_class = models.CharField(
+        max_length=8, choices=Source.Class, help_text="Empty: an incident none of whose reports the tier sees"
+    )
+    sector = models.ForeignKey(
+        Sector, models.DO_NOTHING, null=True, db_constraint=False, db_index=False, related_name="+"
+    )
+    tier = models.PositiveSmallIntegerField(choices=Tier)
+    events = models.IntegerField()
+    reports = models.IntegerField(help_text="Reports in scope, merged or not")
+
+    objects = CountQuerySet.as_manager()
+
+    class Meta:
+        abstract = True
+
+
+class CountedTally(Tally):
+    """Counts with what the reports themselves counted, one row per unit: sums never cross units."""
+
+    class Placed(models.TextChoices):
+        PLACED = "placed", "Placed"
+        TOO_VAGUE = "too_vague", "Place too vague"
+        NO_PLACE = "no_place", "No place"
+
+    place = models.CharField(max_length=9, choices=Placed)
+    count_unit = models.CharField(
+        max_length=11, choices=kinds.CountUnit, help_text="Empty: an incident, or a report that names no unit"
+    )
+    low = models.BigIntegerField(help_text="Sum of the low counts of the reports whose count is known")
+    high = models.BigIntegerField(help_text="Sum of their high counts")
+    unknown = models.IntegerField(help_text="Reports whose count is not known")
+
+    class Meta:
+        abstract = True
+
+
+class DailyCount(CountedTally):
+    """Counts per day, sector, kind, accused, occurrence, source class and tier."""
+
+    day = models.DateField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=[
+                    "tier",
+                    "day",
+                    "kind",
+                    "accused",
+                    "occurrence",
+                    "source_class",
+                    "sector",
+                    "place",
+                    "count_unit",
+                ],
+                nulls_distinct=False,
+                name="daily_count_once",
+            )
+        ]
+        indexes = [models.Index(fields=["day"])]
+
+    def __str__(self):
+        return f"{self.day} {self.kind}: {self.events}"
+
+
+class HexCount(CountedTally):
+    """Counts per day and cell. Rows without a cell hold what has no place, or too vague a one: they are on no map."""
+
+    day = models.DateField()
+    cell = models.BigIntegerField(null=True, help_text="H3, resolution 5; of the place that the tier sees")
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["day", "cell"]),
+            models.Index(
+                fields=["tier", "day"],
+                include=["cell", "kind", "accused", "occurrence", "source_class", "sector", "events", "reports"],
+                name="hex_count_of_days",
+            ),
+        ]
+
+    def __str__(self):
+        return f"{self.day} {self.cell} {self.kind}: {self.events}"
+
+
+class HexMonth(Tally):
+    """``HexCount`` summed over whole months, so that a map of years need not read every day."""
+
+    month = models.DateField(help_text="The first day of the month")
+    cell = models.BigIntegerField()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["month", "cell"]),
+            models.Index(
+                fields=["tier", "month"],
+                include=["cell", "kind", "accused", "occurrence", "source_class", "sector", "events", "reports"],
+                name="hex_month_of_months",
+            ),
+        ]
+
+    def __str__(self):
+        return f"{self.month:%Y-%m} {self.cell} {self.kind}: {self.events}"

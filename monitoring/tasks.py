@@ -1,8 +1,14 @@
-"""Celery's door to the monitors' work. No rules live here."""
+"""Celery's door to the monitors' part. No rules live here."""
 
 from celery import shared_task
 
-from monitoring import coverage, replacing
+from monitoring import coverage, replacing, rollups
+
+
+@shared_task(name="sweep.counts")
+def sweep_counts() -> None:
+    """Count anew every day and cell that is marked."""
+    rollups.sweep()
 
 
 @shared_task(name="sweep.coverage")

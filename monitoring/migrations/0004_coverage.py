@@ -66,7 +66,7 @@ DROP FUNCTION monitoring_stale_by_sector();
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("monitoring", "0002_rights"),
+        ("monitoring", "0003_rollups"),
     ]
 
     operations = [
@@ -122,8 +122,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="stale_coverage_insert",
                 sql=pgtrigger.compiler.UpsertTriggerSql(
-                    func="INSERT INTO coalition_stale (kind, key, marked_at) SELECT DISTINCT 'coverage', keys.key, now() FROM (WITH changed_rows AS (SELECT * FROM new_rows) SELECT 'incidents:' || number FROM (SELECT DISTINCT id / 100 AS number FROM changed_rows) AS blocks) AS keys (key) WHERE keys.key IS NOT NULL; RETURN NULL;",
-                    hash="ff67545f89348dc91dd79a52d908ae739279dcae",
+                    func="INSERT INTO coalition_stale (kind, key, marked_at) SELECT DISTINCT 'coverage', keys.key, now() FROM (WITH changed_rows AS (SELECT * FROM new_rows) SELECT 'incidents:' || block FROM (SELECT DISTINCT id / 100 AS block FROM changed_rows) AS blocks) AS keys (key) WHERE keys.key IS NOT NULL; RETURN NULL;",
+                    hash="1015c3b056102c85390c4ec36ac9337b37da7dd4",
                     level="STATEMENT",
                     operation="INSERT",
                     pgid="pgtrigger_stale_coverage_insert_097cf",
@@ -138,8 +138,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="stale_coverage_update",
                 sql=pgtrigger.compiler.UpsertTriggerSql(
-                    func="INSERT INTO coalition_stale (kind, key, marked_at) SELECT DISTINCT 'coverage', keys.key, now() FROM (WITH changed_rows AS (SELECT old_rows.* FROM old_rows JOIN new_rows ON new_rows.id = old_rows.id WHERE (old_rows.kind, old_rows.facility_class, old_rows.accused_id, old_rows.attribution, old_rows.attributed_to_id, old_rows.occurred_from, old_rows.occurred_until, old_rows.tier, old_rows.longitude, old_rows.latitude, old_rows.place_precision_m, old_rows.sensitive, old_rows.coalition_longitude, old_rows.coalition_latitude, old_rows.public_longitude, old_rows.public_latitude) IS DISTINCT FROM (new_rows.kind, new_rows.facility_class, new_rows.accused_id, new_rows.attribution, new_rows.attributed_to_id, new_rows.occurred_from, new_rows.occurred_until, new_rows.tier, new_rows.longitude, new_rows.latitude, new_rows.place_precision_m, new_rows.sensitive, new_rows.coalition_longitude, new_rows.coalition_latitude, new_rows.public_longitude, new_rows.public_latitude) UNION ALL SELECT new_rows.* FROM old_rows JOIN new_rows ON new_rows.id = old_rows.id WHERE (old_rows.kind, old_rows.facility_class, old_rows.accused_id, old_rows.attribution, old_rows.attributed_to_id, old_rows.occurred_from, old_rows.occurred_until, old_rows.tier, old_rows.longitude, old_rows.latitude, old_rows.place_precision_m, old_rows.sensitive, old_rows.coalition_longitude, old_rows.coalition_latitude, old_rows.public_longitude, old_rows.public_latitude) IS DISTINCT FROM (new_rows.kind, new_rows.facility_class, new_rows.accused_id, new_rows.attribution, new_rows.attributed_to_id, new_rows.occurred_from, new_rows.occurred_until, new_rows.tier, new_rows.longitude, new_rows.latitude, new_rows.place_precision_m, new_rows.sensitive, new_rows.coalition_longitude, new_rows.coalition_latitude, new_rows.public_longitude, new_rows.public_latitude)) SELECT 'incidents:' || number FROM (SELECT DISTINCT id / 100 AS number FROM changed_rows) AS blocks) AS keys (key) WHERE keys.key IS NOT NULL; RETURN NULL;",
-                    hash="f754f49f0af785fc18af06e02cfb53574a88ee27",
+                    func="INSERT INTO coalition_stale (kind, key, marked_at) SELECT DISTINCT 'coverage', keys.key, now() FROM (WITH changed_rows AS (SELECT old_rows.* FROM old_rows JOIN new_rows ON new_rows.id = old_rows.id WHERE (old_rows.kind, old_rows.facility_class, old_rows.accused_id, old_rows.occurred_from, old_rows.occurred_until, old_rows.tier, old_rows.longitude, old_rows.latitude, old_rows.place_precision_m, old_rows.sensitive, old_rows.coalition_longitude, old_rows.coalition_latitude, old_rows.public_longitude, old_rows.public_latitude, old_rows.attribution, old_rows.attributed_to_id) IS DISTINCT FROM (new_rows.kind, new_rows.facility_class, new_rows.accused_id, new_rows.occurred_from, new_rows.occurred_until, new_rows.tier, new_rows.longitude, new_rows.latitude, new_rows.place_precision_m, new_rows.sensitive, new_rows.coalition_longitude, new_rows.coalition_latitude, new_rows.public_longitude, new_rows.public_latitude, new_rows.attribution, new_rows.attributed_to_id) UNION ALL SELECT new_rows.* FROM old_rows JOIN new_rows ON new_rows.id = old_rows.id WHERE (old_rows.kind, old_rows.facility_class, old_rows.accused_id, old_rows.occurred_from, old_rows.occurred_until, old_rows.tier, old_rows.longitude, old_rows.latitude, old_rows.place_precision_m, old_rows.sensitive, old_rows.coalition_longitude, old_rows.coalition_latitude, old_rows.public_longitude, old_rows.public_latitude, old_rows.attribution, old_rows.attributed_to_id) IS DISTINCT FROM (new_rows.kind, new_rows.facility_class, new_rows.accused_id, new_rows.occurred_from, new_rows.occurred_until, new_rows.tier, new_rows.longitude, new_rows.latitude, new_rows.place_precision_m, new_rows.sensitive, new_rows.coalition_longitude, new_rows.coalition_latitude, new_rows.public_longitude, new_rows.public_latitude, new_rows.attribution, new_rows.attributed_to_id)) SELECT 'incidents:' || block FROM (SELECT DISTINCT id / 100 AS block FROM changed_rows) AS blocks) AS keys (key) WHERE keys.key IS NOT NULL; RETURN NULL;",
+                    hash="df395d8af06c3083b1cf178200f49fea5131749a",
                     level="STATEMENT",
                     operation="UPDATE",
                     pgid="pgtrigger_stale_coverage_update_0fbf8",
@@ -154,8 +154,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="stale_coverage_delete",
                 sql=pgtrigger.compiler.UpsertTriggerSql(
-                    func="INSERT INTO coalition_stale (kind, key, marked_at) SELECT DISTINCT 'coverage', keys.key, now() FROM (WITH changed_rows AS (SELECT * FROM old_rows) SELECT 'incidents:' || number FROM (SELECT DISTINCT id / 100 AS number FROM changed_rows) AS blocks) AS keys (key) WHERE keys.key IS NOT NULL; RETURN NULL;",
-                    hash="15141f154eda66253b398451111e3b714ef62178",
+                    func="INSERT INTO coalition_stale (kind, key, marked_at) SELECT DISTINCT 'coverage', keys.key, now() FROM (WITH changed_rows AS (SELECT * FROM old_rows) SELECT 'incidents:' || block FROM (SELECT DISTINCT id / 100 AS block FROM changed_rows) AS blocks) AS keys (key) WHERE keys.key IS NOT NULL; RETURN NULL;",
+                    hash="469a87ff7158e2925649379630b1a549327aa540",
                     level="STATEMENT",
                     operation="DELETE",
                     pgid="pgtrigger_stale_coverage_delete_b6e80",
@@ -266,8 +266,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="stale_coverage_insert",
                 sql=pgtrigger.compiler.UpsertTriggerSql(
-                    func="INSERT INTO coalition_stale (kind, key, marked_at) SELECT DISTINCT 'coverage', keys.key, now() FROM (WITH changed_rows AS (SELECT * FROM new_rows) SELECT 'reports:' || number FROM (SELECT DISTINCT id / 100 AS number FROM changed_rows) AS blocks) AS keys (key) WHERE keys.key IS NOT NULL; RETURN NULL;",
-                    hash="87d71976e6b34c7d6f7b832adef731adc3269193",
+                    func="INSERT INTO coalition_stale (kind, key, marked_at) SELECT DISTINCT 'coverage', keys.key, now() FROM (WITH changed_rows AS (SELECT * FROM new_rows) SELECT 'reports:' || block FROM (SELECT DISTINCT id / 100 AS block FROM changed_rows) AS blocks) AS keys (key) WHERE keys.key IS NOT NULL; RETURN NULL;",
+                    hash="474a40415bca7eb5f280b86580423cc3070a43fb",
                     level="STATEMENT",
                     operation="INSERT",
                     pgid="pgtrigger_stale_coverage_insert_23e51",
@@ -282,8 +282,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="stale_coverage_update",
                 sql=pgtrigger.compiler.UpsertTriggerSql(
-                    func="INSERT INTO coalition_stale (kind, key, marked_at) SELECT DISTINCT 'coverage', keys.key, now() FROM (WITH changed_rows AS (SELECT old_rows.* FROM old_rows JOIN new_rows ON new_rows.id = old_rows.id WHERE (old_rows.kind, old_rows.facility_class, old_rows.accused_id, old_rows.occurred_from, old_rows.occurred_until, old_rows.tier, old_rows.longitude, old_rows.latitude, old_rows.place_precision_m, old_rows.sensitive, old_rows.coalition_longitude, old_rows.coalition_latitude, old_rows.public_longitude, old_rows.public_latitude) IS DISTINCT FROM (new_rows.kind, new_rows.facility_class, new_rows.accused_id, new_rows.occurred_from, new_rows.occurred_until, new_rows.tier, new_rows.longitude, new_rows.latitude, new_rows.place_precision_m, new_rows.sensitive, new_rows.coalition_longitude, new_rows.coalition_latitude, new_rows.public_longitude, new_rows.public_latitude) UNION ALL SELECT new_rows.* FROM old_rows JOIN new_rows ON new_rows.id = old_rows.id WHERE (old_rows.kind, old_rows.facility_class, old_rows.accused_id, old_rows.occurred_from, old_rows.occurred_until, old_rows.tier, old_rows.longitude, old_rows.latitude, old_rows.place_precision_m, old_rows.sensitive, old_rows.coalition_longitude, old_rows.coalition_latitude, old_rows.public_longitude, old_rows.public_latitude) IS DISTINCT FROM (new_rows.kind, new_rows.facility_class, new_rows.accused_id, new_rows.occurred_from, new_rows.occurred_until, new_rows.tier, new_rows.longitude, new_rows.latitude, new_rows.place_precision_m, new_rows.sensitive, new_rows.coalition_longitude, new_rows.coalition_latitude, new_rows.public_longitude, new_rows.public_latitude)) SELECT 'reports:' || number FROM (SELECT DISTINCT id / 100 AS number FROM changed_rows) AS blocks) AS keys (key) WHERE keys.key IS NOT NULL; RETURN NULL;",
-                    hash="602b972ad7110b507745100c57d5af35bd5cc9a2",
+                    func="INSERT INTO coalition_stale (kind, key, marked_at) SELECT DISTINCT 'coverage', keys.key, now() FROM (WITH changed_rows AS (SELECT old_rows.* FROM old_rows JOIN new_rows ON new_rows.id = old_rows.id WHERE (old_rows.kind, old_rows.facility_class, old_rows.accused_id, old_rows.occurred_from, old_rows.occurred_until, old_rows.tier, old_rows.longitude, old_rows.latitude, old_rows.place_precision_m, old_rows.sensitive, old_rows.coalition_longitude, old_rows.coalition_latitude, old_rows.public_longitude, old_rows.public_latitude) IS DISTINCT FROM (new_rows.kind, new_rows.facility_class, new_rows.accused_id, new_rows.occurred_from, new_rows.occurred_until, new_rows.tier, new_rows.longitude, new_rows.latitude, new_rows.place_precision_m, new_rows.sensitive, new_rows.coalition_longitude, new_rows.coalition_latitude, new_rows.public_longitude, new_rows.public_latitude) UNION ALL SELECT new_rows.* FROM old_rows JOIN new_rows ON new_rows.id = old_rows.id WHERE (old_rows.kind, old_rows.facility_class, old_rows.accused_id, old_rows.occurred_from, old_rows.occurred_until, old_rows.tier, old_rows.longitude, old_rows.latitude, old_rows.place_precision_m, old_rows.sensitive, old_rows.coalition_longitude, old_rows.coalition_latitude, old_rows.public_longitude, old_rows.public_latitude) IS DISTINCT FROM (new_rows.kind, new_rows.facility_class, new_rows.accused_id, new_rows.occurred_from, new_rows.occurred_until, new_rows.tier, new_rows.longitude, new_rows.latitude, new_rows.place_precision_m, new_rows.sensitive, new_rows.coalition_longitude, new_rows.coalition_latitude, new_rows.public_longitude, new_rows.public_latitude)) SELECT 'reports:' || block FROM (SELECT DISTINCT id / 100 AS block FROM changed_rows) AS blocks) AS keys (key) WHERE keys.key IS NOT NULL; RETURN NULL;",
+                    hash="c7f171a058a372ed7f387cd25b77a3e10268dc50",
                     level="STATEMENT",
                     operation="UPDATE",
                     pgid="pgtrigger_stale_coverage_update_f296b",
@@ -298,8 +298,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="stale_coverage_delete",
                 sql=pgtrigger.compiler.UpsertTriggerSql(
-                    func="INSERT INTO coalition_stale (kind, key, marked_at) SELECT DISTINCT 'coverage', keys.key, now() FROM (WITH changed_rows AS (SELECT * FROM old_rows) SELECT 'reports:' || number FROM (SELECT DISTINCT id / 100 AS number FROM changed_rows) AS blocks) AS keys (key) WHERE keys.key IS NOT NULL; RETURN NULL;",
-                    hash="4b4d2fd63b8871506c4579338f012f2c040f4b9e",
+                    func="INSERT INTO coalition_stale (kind, key, marked_at) SELECT DISTINCT 'coverage', keys.key, now() FROM (WITH changed_rows AS (SELECT * FROM old_rows) SELECT 'reports:' || block FROM (SELECT DISTINCT id / 100 AS block FROM changed_rows) AS blocks) AS keys (key) WHERE keys.key IS NOT NULL; RETURN NULL;",
+                    hash="ff963de7ed6ae178dbb7035fac269356001ee4cd",
                     level="STATEMENT",
                     operation="DELETE",
                     pgid="pgtrigger_stale_coverage_delete_206de",
