@@ -5,7 +5,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GistIndex
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import F, Func, Q
+from django.db.models import Case, F, Func, Q, When
 from django.db.models.functions import Now
 from django.urls import reverse
 
@@ -503,6 +503,17 @@ class ReportQuerySet(TieredQuerySet):
     def unmerged_for(self, user):
         """Keep reports that stand alone as the user sees it: an incident they may not see is invisible."""
         return self.filter(Q(incident__isnull=True) | Q(incident__tier__gt=actor_of(user).tier))
+
+    def with_incident_for(self, user):
+        """Add ``seen_incident_id``, null unless the user may see the incident, and ``occurrence``.
+
+        The occurrence is the report's own status until it is merged, then its incident's; a hidden incident is none.
+        """
+        seen = Q(incident__tier__lte=actor_of(user).tier)
+        return self.annotate(
+            seen_incident_id=Case(When(seen, then=F("incident_id"))),
+            occurrence=Case(When(seen, then=F("incident__occurrence")), default=F("status")),
+        )
 
 
 @pghistory.track()

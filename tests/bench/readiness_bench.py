@@ -29,6 +29,7 @@ from coalition.access import SYSTEM, acting_as
 from coalition.models import Condition, Operation
 from pledges import certainty, chances, counting, readiness, sure
 from pledges.models import Allocation, Capability, Pledge, PledgeCondition, ReadinessLine, Requirement
+from pledges.readiness import storing
 from tests.bench.certainty_bench import CAPABILITIES, a_coalition
 from tests.factories import a_nation
 
@@ -137,8 +138,8 @@ def parts(operation: Operation) -> None:
         }
         for name, work in steps.items():
             print(f"    {name}: {_said(min(_taken(work) for _ in range(2)))}")
-        rows = readiness._answers(operation, ids)
-        print(f"    store {len(rows)} rows: {_said(_taken(lambda: readiness._store(rows)))}")
+        rows = storing._answers(operation, ids)
+        print(f"    store {len(rows)} rows: {_said(_taken(lambda: storing._store(rows)))}")
 
 
 def full(operation: Operation, database: str) -> None:
