@@ -242,8 +242,10 @@ class Provision(Record):
         blank=True,
         help_text="Empty: whatever was hit",
     )
-    zones = models.ManyToManyField(Sector, blank=True, related_name="+", help_text="Empty: everywhere")
-    binds = models.ManyToManyField(Party, blank=True, related_name="+", help_text="Empty: every party")
+    # Codes, not links: they are in the version and the history of the row, and an area that is deleted leaves its code,
+    # so that the provision does not come to hold everywhere.
+    zones = ArrayField(models.SlugField(max_length=40), default=list, blank=True, help_text="Empty: everywhere")
+    binds = ArrayField(models.SlugField(max_length=40), default=list, blank=True, help_text="Empty: every party")
 
     objects = OfAgreementQuerySet.as_manager()
 
@@ -255,7 +257,7 @@ class Provision(Record):
             *marks_stale(
                 "coverage",
                 "SELECT 'provision:' || id FROM changed_rows",
-                heeds=("agreement_id", "kind", "act_kinds", "facility_classes"),
+                heeds=("agreement_id", "kind", "act_kinds", "facility_classes", "zones", "binds"),
             ),
         ]
         constraints = [models.UniqueConstraint(fields=["agreement", "article"], name="provision_article_once")]

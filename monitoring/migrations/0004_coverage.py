@@ -22,45 +22,39 @@ CREATE TRIGGER stale_coverage AFTER UPDATE ON monitoring_agreement
     REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
     FOR EACH STATEMENT EXECUTE FUNCTION monitoring_stale_by_agreement();
 
-CREATE FUNCTION monitoring_stale_by_link() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    INSERT INTO coalition_stale (kind, key, marked_at)
-    SELECT DISTINCT 'coverage', 'provision:' || provision_id, now() FROM changed_rows;
-    RETURN NULL;
-END $$;
-CREATE TRIGGER stale_coverage_insert AFTER INSERT ON monitoring_provision_zones
-    REFERENCING NEW TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION monitoring_stale_by_link();
-CREATE TRIGGER stale_coverage_delete AFTER DELETE ON monitoring_provision_zones
-    REFERENCING OLD TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION monitoring_stale_by_link();
-CREATE TRIGGER stale_coverage_insert AFTER INSERT ON monitoring_provision_binds
-    REFERENCING NEW TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION monitoring_stale_by_link();
-CREATE TRIGGER stale_coverage_delete AFTER DELETE ON monitoring_provision_binds
-    REFERENCING OLD TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION monitoring_stale_by_link();
-
 CREATE FUNCTION monitoring_stale_by_sector() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF TG_OP = 'UPDATE' AND (OLD.polygon, OLD.kind) IS NOT DISTINCT FROM (NEW.polygon, NEW.kind) THEN
-        RETURN NULL;
+    IF TG_OP <> 'UPDATE' OR (OLD.polygon, OLD.kind) IS DISTINCT FROM (NEW.polygon, NEW.kind) THEN
+        INSERT INTO coalition_stale (kind, key, marked_at) VALUES ('places', 'sector:' || coalesce(NEW.id, OLD.id), now());
     END IF;
-    INSERT INTO coalition_stale (kind, key, marked_at) VALUES ('places', 'sector:' || coalesce(NEW.id, OLD.id), now());
-    INSERT INTO coalition_stale (kind, key, marked_at)
-    SELECT 'coverage', 'provision:' || zone.provision_id, now()
-    FROM monitoring_provision_zones AS zone WHERE zone.sector_id = coalesce(NEW.id, OLD.id);
+    IF TG_OP <> 'UPDATE' OR (OLD.polygon, OLD.code) IS DISTINCT FROM (NEW.polygon, NEW.code) THEN
+        INSERT INTO coalition_stale (kind, key, marked_at)
+        SELECT 'coverage', 'provision:' || provision.id, now()
+        FROM monitoring_provision AS provision WHERE provision.zones && ARRAY[OLD.code, NEW.code];
+    END IF;
     RETURN NULL;
 END $$;
+CREATE FUNCTION monitoring_stale_by_party() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO coalition_stale (kind, key, marked_at)
+    SELECT 'coverage', 'provision:' || provision.id, now()
+    FROM monitoring_provision AS provision
+    WHERE provision.binds && ARRAY[OLD.code, NEW.code] AND OLD.code IS DISTINCT FROM NEW.code;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER stale_coverage AFTER INSERT OR UPDATE OR DELETE ON monitoring_party
+    FOR EACH ROW EXECUTE FUNCTION monitoring_stale_by_party();
+
 CREATE TRIGGER stale_places AFTER INSERT OR UPDATE OR DELETE ON coalition_sector
     FOR EACH ROW EXECUTE FUNCTION monitoring_stale_by_sector();
 """
 DROP = """
 DROP TRIGGER stale_coverage ON monitoring_agreement;
-DROP TRIGGER stale_coverage_insert ON monitoring_provision_zones;
-DROP TRIGGER stale_coverage_delete ON monitoring_provision_zones;
-DROP TRIGGER stale_coverage_insert ON monitoring_provision_binds;
-DROP TRIGGER stale_coverage_delete ON monitoring_provision_binds;
+DROP TRIGGER stale_coverage ON monitoring_party;
 DROP TRIGGER stale_places ON coalition_sector;
 DROP FUNCTION monitoring_stale_by_agreement();
-DROP FUNCTION monitoring_stale_by_link();
 DROP FUNCTION monitoring_stale_by_sector();
+DROP FUNCTION monitoring_stale_by_party();
 """
 
 
@@ -116,6 +110,44 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name_plural": "coverage",
             },
+        ),
+        pgtrigger.migrations.RemoveTrigger(
+            model_name="provision",
+            name="update_update",
+        ),
+        pgtrigger.migrations.RemoveTrigger(
+            model_name="provision",
+            name="delete_delete",
+        ),
+        migrations.AddField(
+            model_name="provisionevent",
+            name="binds",
+            field=django.contrib.postgres.fields.ArrayField(
+                base_field=models.SlugField(max_length=40),
+                blank=True,
+                default=list,
+                help_text="Empty: every party",
+                size=None,
+            ),
+        ),
+        migrations.AddField(
+            model_name="provisionevent",
+            name="zones",
+            field=django.contrib.postgres.fields.ArrayField(
+                base_field=models.SlugField(max_length=40),
+                blank=True,
+                default=list,
+                help_text="Empty: everywhere",
+                size=None,
+            ),
+        ),
+        migrations.RemoveField(
+            model_name="provision",
+            name="binds",
+        ),
+        migrations.RemoveField(
+            model_name="provision",
+            name="zones",
         ),
         pgtrigger.migrations.AddTrigger(
             model_name="incident",
@@ -186,8 +218,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="stale_coverage_update",
                 sql=pgtrigger.compiler.UpsertTriggerSql(
-                    func="INSERT INTO coalition_stale (kind, key, marked_at) SELECT DISTINCT 'coverage', keys.key, now() FROM (WITH changed_rows AS (SELECT old_rows.* FROM old_rows JOIN new_rows ON new_rows.id = old_rows.id WHERE (old_rows.agreement_id, old_rows.kind, old_rows.act_kinds, old_rows.facility_classes) IS DISTINCT FROM (new_rows.agreement_id, new_rows.kind, new_rows.act_kinds, new_rows.facility_classes) UNION ALL SELECT new_rows.* FROM old_rows JOIN new_rows ON new_rows.id = old_rows.id WHERE (old_rows.agreement_id, old_rows.kind, old_rows.act_kinds, old_rows.facility_classes) IS DISTINCT FROM (new_rows.agreement_id, new_rows.kind, new_rows.act_kinds, new_rows.facility_classes)) SELECT 'provision:' || id FROM changed_rows) AS keys (key) WHERE keys.key IS NOT NULL; RETURN NULL;",
-                    hash="b3eefa0c54362657dd2fe3a31967a5bfd0f384d0",
+                    func="INSERT INTO coalition_stale (kind, key, marked_at) SELECT DISTINCT 'coverage', keys.key, now() FROM (WITH changed_rows AS (SELECT old_rows.* FROM old_rows JOIN new_rows ON new_rows.id = old_rows.id WHERE (old_rows.agreement_id, old_rows.kind, old_rows.act_kinds, old_rows.facility_classes, old_rows.zones, old_rows.binds) IS DISTINCT FROM (new_rows.agreement_id, new_rows.kind, new_rows.act_kinds, new_rows.facility_classes, new_rows.zones, new_rows.binds) UNION ALL SELECT new_rows.* FROM old_rows JOIN new_rows ON new_rows.id = old_rows.id WHERE (old_rows.agreement_id, old_rows.kind, old_rows.act_kinds, old_rows.facility_classes, old_rows.zones, old_rows.binds) IS DISTINCT FROM (new_rows.agreement_id, new_rows.kind, new_rows.act_kinds, new_rows.facility_classes, new_rows.zones, new_rows.binds)) SELECT 'provision:' || id FROM changed_rows) AS keys (key) WHERE keys.key IS NOT NULL; RETURN NULL;",
+                    hash="8d62688d96d660330bf7976b3fa423b3d6a81b30",
                     level="STATEMENT",
                     operation="UPDATE",
                     pgid="pgtrigger_stale_coverage_update_a9653",
@@ -208,6 +240,35 @@ class Migration(migrations.Migration):
                     operation="DELETE",
                     pgid="pgtrigger_stale_coverage_delete_24731",
                     referencing="REFERENCING OLD TABLE AS old_rows ",
+                    table="monitoring_provision",
+                    when="AFTER",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="provision",
+            trigger=pgtrigger.compiler.Trigger(
+                name="update_update",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    condition="WHEN (OLD.* IS DISTINCT FROM NEW.*)",
+                    func='INSERT INTO "monitoring_provisionevent" ("act_kinds", "agreement_id", "article", "binds", "changed_at", "changed_xid", "created_at", "facility_classes", "id", "kind", "pgh_context", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "text", "version", "zones") VALUES (OLD."act_kinds", OLD."agreement_id", OLD."article", OLD."binds", OLD."changed_at", OLD."changed_xid", OLD."created_at", OLD."facility_classes", OLD."id", OLD."kind", COALESCE(NULLIF(CURRENT_SETTING(\'pghistory.context_metadata\', TRUE), \'\'), NULL)::JSONB, COALESCE(NULLIF(CURRENT_SETTING(\'pghistory.context_id\', TRUE), \'\'), NULL)::UUID, NOW(), \'update\', OLD."id", OLD."text", OLD."version", OLD."zones"); RETURN NULL;',
+                    hash="dcd886118ad257f7d1e0699cde2f0efcdf8005c0",
+                    operation="UPDATE",
+                    pgid="pgtrigger_update_update_b1e58",
+                    table="monitoring_provision",
+                    when="AFTER",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="provision",
+            trigger=pgtrigger.compiler.Trigger(
+                name="delete_delete",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func='INSERT INTO "monitoring_provisionevent" ("act_kinds", "agreement_id", "article", "binds", "changed_at", "changed_xid", "created_at", "facility_classes", "id", "kind", "pgh_context", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "text", "version", "zones") VALUES (OLD."act_kinds", OLD."agreement_id", OLD."article", OLD."binds", OLD."changed_at", OLD."changed_xid", OLD."created_at", OLD."facility_classes", OLD."id", OLD."kind", COALESCE(NULLIF(CURRENT_SETTING(\'pghistory.context_metadata\', TRUE), \'\'), NULL)::JSONB, COALESCE(NULLIF(CURRENT_SETTING(\'pghistory.context_id\', TRUE), \'\'), NULL)::UUID, NOW(), \'delete\', OLD."id", OLD."text", OLD."version", OLD."zones"); RETURN NULL;',
+                    hash="5240a706f459f5a30c474a44e3a5299b71ed7dd6",
+                    operation="DELETE",
+                    pgid="pgtrigger_delete_delete_8ea10",
                     table="monitoring_provision",
                     when="AFTER",
                 ),
@@ -354,6 +415,28 @@ class Migration(migrations.Migration):
                 on_delete=django.db.models.deletion.DO_NOTHING,
                 related_name="coverage",
                 to="monitoring.report",
+            ),
+        ),
+        migrations.AddField(
+            model_name="provision",
+            name="binds",
+            field=django.contrib.postgres.fields.ArrayField(
+                base_field=models.SlugField(max_length=40),
+                blank=True,
+                default=list,
+                help_text="Empty: every party",
+                size=None,
+            ),
+        ),
+        migrations.AddField(
+            model_name="provision",
+            name="zones",
+            field=django.contrib.postgres.fields.ArrayField(
+                base_field=models.SlugField(max_length=40),
+                blank=True,
+                default=list,
+                help_text="Empty: everywhere",
+                size=None,
             ),
         ),
         migrations.AddIndex(

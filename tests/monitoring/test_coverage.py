@@ -156,8 +156,8 @@ def change_something(dice: random.Random) -> None:
             act_kinds=dice.sample(KINDS[:3], dice.randrange(3)),
             facility_classes=dice.sample(FACILITIES[:2], dice.randrange(2)),
             kind=dice.choice(["moratorium", "cessation_of_fire", "release"]),
+            binds=dice.sample(["ru", "ua", "gone"], dice.randrange(2)),
         )
-        row.binds.set(dice.sample([a_party("ru"), a_party("ua")], dice.randrange(2)))
         a_term(row, "ru", START + timedelta(days=dice.randrange(20)))
     elif what == 9:
         begins = START + timedelta(days=dice.randrange(40, 60))
@@ -166,11 +166,14 @@ def change_something(dice: random.Random) -> None:
         ends = dice.choice([None, START + timedelta(days=70)])
         ProvisionTerm.objects.filter(pk=dice.choice(terms).pk).update(ends_at=ends)
     elif what == 11:
-        area = a_sector(f"area-{len(areas)}", polygon=square(dice.uniform(29, 32), dice.uniform(49, 52)))
-        dice.choice(rows).zones.set([area])
+        area = a_sector(
+            f"area-{len(areas)}-{dice.random()}", polygon=square(dice.uniform(29, 32), dice.uniform(49, 52))
+        )
+        Provision.objects.filter(pk=dice.choice(rows).pk).update(zones=[area.code])
     elif what == 12 and areas:
-        moved = square(dice.uniform(29, 32), dice.uniform(49, 52))
-        Sector.objects.filter(pk=dice.choice(areas).pk).update(polygon=moved)
+        moved = {"polygon": square(dice.uniform(29, 32), dice.uniform(49, 52))}
+        renamed = {"code": f"area-{dice.random()}"}
+        Sector.objects.filter(pk=dice.choice(areas).pk).update(**dice.choice([moved, moved, renamed]))
     elif what == 13:
         if dice.random() < 0.5:
             Agreement.objects.update(tier=dice.choice(list(Tier)))
