@@ -5,7 +5,7 @@ Nothing here decides what was covered: every change leaves a mark, and ``monitor
 """
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -22,6 +22,10 @@ PROVISION = ("article", "kind", "text", "act_kinds", "facility_classes", "zones"
 TERM = ("begins_at", "ends_at", "reason", "source_url")
 LISTS = ("act_kinds", "facility_classes", "zones", "binds")
 KEPT = {Agreement: AGREEMENT, Provision: PROVISION, ProvisionTerm: TERM}
+
+
+FIRST, LAST = datetime(1990, 1, 1, tzinfo=UTC), datetime(2101, 1, 1, tzinfo=UTC)  # outside is a slip of the hand
+TAKEN = {"new"}  # what an agreement's address may not be
 
 
 class NothingToTakeBack(Refused):
@@ -167,6 +171,9 @@ def _locked_term(term_id: int, *, by, based_on: int | None) -> ProvisionTerm:
 
 def _saved_term(term: ProvisionTerm) -> ProvisionTerm:
     check(term)
+    for name in ("begins_at", "ends_at"):
+        if (instant := getattr(term, name)) and not FIRST <= instant < LAST:
+            raise ValidationError({name: f"A term lies between {FIRST.year} and {LAST.year - 1}."})
     for other in ProvisionTerm.objects.filter(provision=term.provision_id, party=term.party_id).exclude(pk=term.pk):
         starts_before_end = other.ends_at is None or term.begins_at < other.ends_at
         ends_after_start = term.ends_at is None or term.ends_at > other.begins_at
@@ -208,6 +215,8 @@ def take_back(thing: Agreement | Provision | ProvisionTerm, *, by, based_on: int
 
 def _saved(row: Any) -> Any:
     check(row)
+    if isinstance(row, Agreement) and row.code in TAKEN:
+        raise ValidationError({"code": "This code is an address of its own. Choose another one."})
     row.save()
     row.refresh_from_db()
     return row

@@ -8,10 +8,12 @@ chunks like any other. Every block gets whole answers: what was stored of it goe
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import numpy as np
 from django.db.models import Case, Count, F, IntegerField, Q, QuerySet, Value, When
 from django.db.models.functions import Coalesce
+from django.utils import timezone
 
 from coalition import stale
 from coalition.access import Tier, actor_of
@@ -222,6 +224,21 @@ def events(user, provision: Provision | None = None) -> tuple[QuerySet, QuerySet
         )
     )
     return reports, incidents
+
+
+@dataclass(frozen=True)
+class Age:
+    """How old the stored answers are: all changes up to ``as_of`` are in them; so many marks wait; amber after a minute."""
+
+    as_of: datetime
+    waiting: int
+    is_amber: bool
+
+
+def age() -> Age:
+    """Return how old the stored answers are. One query."""
+    waiting = stale.waiting(KIND)
+    return Age(waiting.since or timezone.now(), waiting.keys, stale.is_amber(waiting.since))
 
 
 @dataclass

@@ -291,6 +291,11 @@ class Said:
     answer: str
     sentence: str
 
+    @property
+    def label(self) -> str:
+        """The answer in two words."""
+        return Answer(self.answer).label.lower()
+
 
 @dataclass(frozen=True)
 class Clause:
