@@ -5,9 +5,12 @@ from drf_spectacular.views import SpectacularAPIView
 from rest_framework.routers import DefaultRouter
 
 from coalition import kernel_api
+from coalition.api import CoalitionViewSet
+from coalition.changes import ChangesViewSet
 from coalition.refusals import no_such_address
 from coalition.schema import docs
 from pledges import api as pledges_api
+from pledges import readiness_api
 
 router = DefaultRouter()
 router.include_format_suffixes = False
@@ -20,10 +23,15 @@ router.register("capabilities", pledges_api.CapabilityViewSet, basename="capabil
 router.register("requirements", pledges_api.RequirementViewSet, basename="requirements")
 router.register("pledges", pledges_api.PledgeViewSet, basename="pledges")
 router.register("allocations", pledges_api.AllocationViewSet, basename="allocations")
-router.register("readiness", pledges_api.ReadinessViewSet, basename="readiness")
+router.register("readiness", readiness_api.ReadinessViewSet, basename="readiness")
+
+CHANGING = {
+    name: viewset for name, viewset, _ in router.registry if issubclass(viewset, CoalitionViewSet) and viewset.versioned
+}
 
 app_name = "api"
 urlpatterns = [
+    path("changes/", ChangesViewSet.as_view({"get": "list"}, resources=CHANGING), name="changes"),
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
     path("docs/", docs, name="docs"),
     path("", include(router.urls)),

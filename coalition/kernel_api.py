@@ -213,6 +213,7 @@ class ConditionViewSet(CoalitionViewSet):
     """What pledges hang on, outside a nation's hands. The probability is shown to planners only."""
 
     queryset = Condition.objects.select_related("operation")
+    worked_out = ("is_overdue",)
     serializer_class = ConditionSerializer
     filterset_class = ConditionFilters
     orderings = {"id": "id", "title": "title", "due_on": "due_on", "changed_at": "changed_at"}
