@@ -2,8 +2,17 @@
 
 from django.urls import include, path
 
-map_urls = []
-place_urls = []
+from monitoring.views import map as map_views
+from monitoring.views import places
+
+map_urls = [
+    path("", map_views.page, name="map"),
+    path("map/zones.geojson", map_views.zones, name="map_zones"),
+]
+place_urls = [
+    path("places/convert/", places.convert, name="place_convert"),
+    path("places/search/", places.search, name="place_search"),
+]
 report_urls = []
 triage_urls = []
 agreement_urls = []

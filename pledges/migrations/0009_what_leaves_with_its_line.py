@@ -7,7 +7,7 @@ from django.db import migrations
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("pledges", "0007_steps_go_with_their_pledge"),
+        ("pledges", "0008_digest_of_answers"),
     ]
 
     operations = [
