@@ -60,6 +60,11 @@ class Asked:
     source_class: str = ""
     sector: int | None = None
 
+    @property
+    def length(self) -> int:
+        """How many days."""
+        return (self.last - self.first).days + 1
+
 
 @dataclass(frozen=True)
 class Hex:

@@ -35,6 +35,19 @@ class Compared:
     def change(self) -> int:
         return self.events - self.before
 
+    @property
+    def in_words(self) -> str:
+        """``12 more now``, ``3 fewer now``, ``as many now``."""
+        if not self.change:
+            return "as many now"
+        return f"{abs(self.change):,} {'more' if self.change > 0 else 'fewer'} now".replace(",", "\u202f")
+
+    @property
+    def signed(self) -> str:
+        """``+12``, ``−3`` or ``0``."""
+        sign = "+" if self.change > 0 else "\u2212" if self.change else ""
+        return f"{sign}{abs(self.change):,}".replace(",", "\u202f")
+
 
 @dataclass(frozen=True)
 class ClassTrend:
@@ -267,6 +280,15 @@ class Week:
     mean_y: float  # height of the mean of this week's days
     width: int = 7 * (BAR + GAP) - GAP
     height: int = HEIGHT
+
+    @property
+    def first(self) -> date:
+        """The first day of it that lies in the period."""
+        return self.bars[0].count.day
+
+    @property
+    def last(self) -> date:
+        return self.bars[-1].count.day
 
 
 def weeks(days: list[DayCount]) -> list[Week]:

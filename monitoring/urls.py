@@ -3,7 +3,7 @@
 from django.urls import include, path
 
 from monitoring.views import map as map_views
-from monitoring.views import places
+from monitoring.views import places, trends
 
 map_urls = [
     path("", map_views.page, name="map"),
@@ -16,7 +16,10 @@ place_urls = [
 report_urls = []
 triage_urls = []
 agreement_urls = []
-trend_urls = []
+trend_urls = [
+    path("trends/", trends.page, name="trends"),
+    path("trends/age/", trends.age, name="trends_age"),
+]
 
 urlpatterns = [
     path(
