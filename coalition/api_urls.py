@@ -7,6 +7,7 @@ from rest_framework.routers import DefaultRouter
 from coalition import exports_api, kernel_api
 from coalition.refusals import no_such_address
 from coalition.schema import docs
+from monitoring import api as monitoring_api
 from pledges import api as pledges_api
 from pledges import readiness_api
 
@@ -23,6 +24,9 @@ router.register("requirements", pledges_api.RequirementViewSet, basename="requir
 router.register("pledges", pledges_api.PledgeViewSet, basename="pledges")
 router.register("allocations", pledges_api.AllocationViewSet, basename="allocations")
 router.register("readiness", readiness_api.ReadinessViewSet, basename="readiness")
+router.register("reports", monitoring_api.ReportViewSet, basename="reports")
+router.register("parties", monitoring_api.PartyViewSet, basename="parties")
+router.register("sources", monitoring_api.SourceViewSet, basename="sources")
 
 app_name = "api"
 urlpatterns = [

@@ -34,9 +34,9 @@ class Change:
 def changes_of(thing: Model, limit: int = 100, *, without: Collection[str] = ()) -> list[Change]:
     """Return the changes of a tracked row, newest first, at most ``limit``; empty when it was never changed.
 
-    ``without`` are fields that the reader may not see, or that say nothing. Two queries at most, plus one per related table whose names are shown. Bookkeeping columns are left out. A related
-    row that the one who acts may not see, or that is gone, is shown as nothing, and a change between such rows not at
-    all: its number would give it away.
+    ``without`` are fields that the reader may not see, or that say nothing; bookkeeping columns are left out too. Two
+    queries at most, plus one per related table whose names are shown. A related row that the one who acts may not see,
+    or that is gone, is shown as nothing, and a change between such rows not at all: its number would give it away.
     """
     model = type(thing)
     events = list(model.pgh_event_model.objects.filter(pgh_obj_id=thing.pk).order_by("-pgh_id")[:limit])

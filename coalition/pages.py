@@ -15,6 +15,7 @@ from rest_framework.exceptions import ValidationError as Refused
 from coalition.access import actor_of, demand
 from coalition.models import Operation
 from coalition.paging import KeysetPagination
+from coalition.rows import ORDER, Placed
 
 ROWS_PER_PAGE = 50
 MOST_COUNTED = 10_000  # a page that opens at once does not count a million rows
@@ -116,21 +117,24 @@ def keyset_page_of(request: HttpRequest, rows: QuerySet, orderings: dict[str, st
     if sort.removeprefix("-") not in orderings:
         sort = default
     view = SimpleNamespace(orderings=orderings, default_ordering=default)
-    pages, cursor = KeysetPagination(), request.GET.get("cursor", "")
+    cursor = request.GET.get("cursor", "")
+
+    def read(some: QuerySet, limit: int) -> list[Placed]:
+        return [Placed(row, getattr(row, ORDER), row.pk) for row in some[:limit]]
+
     try:
-        found = pages.paginate_queryset(rows, _Asked(request, sort, cursor), view)
+        found, following, previous = KeysetPagination().page(rows, _Asked(request, sort, cursor), view, read)
     except Refused:
         cursor = ""
-        found = pages.paginate_queryset(rows, _Asked(request, sort, cursor), view)
-    following, previous = pages.next_link() or "", pages.previous_link() or ""
+        found, following, previous = KeysetPagination().page(rows, _Asked(request, sort, cursor), view, read)
     count = len(found)
     if following or cursor:
         count = rows.order_by()[: MOST_COUNTED + 1].count()
     return KeysetPage(
         rows=found,
         sort=sort,
-        next=following,
-        previous=previous,
+        next=following or "",
+        previous=previous or "",
         count=count if count <= MOST_COUNTED else None,
     )
 

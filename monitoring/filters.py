@@ -16,6 +16,7 @@ from django.utils.dateparse import parse_date, parse_datetime
 
 from coalition.access import Tier, actor_of
 from coalition.editing import FIRST_DAY, LAST_DAY, is_id
+from coalition.forms import DayInput
 from coalition.models import Sector
 from monitoring.kinds import KINDS_OF, Facility, Family, Kind
 from monitoring.models import Incident, Occurrence, Party, PointAt, Report, Source
@@ -134,6 +135,14 @@ class ReportFilter(django_filters.FilterSet):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.filters["incident"].queryset = Incident.objects.visible_to(self.request.user)
+        for name in ("occurred_after", "occurred_before"):
+            if "T" not in self.data.get(name, ""):  # a date picker cannot show an instant
+                self.filters[name].extra["widget"] = DayInput()
+
+    @property
+    def is_filtered(self) -> bool:
+        """True where anything was asked for, so that an empty list is no empty shop."""
+        return any(self.data.getlist(name) not in ([], [""]) for name in self.filters)
 
     @property
     def tier(self) -> int:

@@ -11,7 +11,8 @@ from monitoring.seeing import seen_at
 from monitoring.statements import PARTS
 
 NOT_SAID = [("", "Not stated")]
-NOT_OF_THE_REPORT = {"version", "idempotency_key", "confirmed", "files", "why"}
+NOT_OF_THE_REPORT = {"version", "idempotency_key", "confirmed", "files", "why", "dms", "mgrs"}
+SPELLINGS = ("place", "dms", "mgrs")  # of the same place; the first that was typed anew is read
 KINDS = [(family.label, [(kind.value, kind.label) for kind in kinds]) for family, kinds in KINDS_OF.items()]
 METRES = [10, 100, 500, 1000, 3000, 5000, 10_000]
 
@@ -27,6 +28,11 @@ class FilesField(forms.FileField):
 
     def clean(self, data, initial=None):
         return [super(FilesField, self).clean(one, initial) for one in data or []]
+
+
+def place_input(name: str, **attrs) -> forms.TextInput:
+    """One spelling of the place; the map's script fills the others in."""
+    return forms.TextInput(attrs={"data-place": name, "autocomplete": "off", "spellcheck": "false", **attrs})
 
 
 def count(**kwargs) -> forms.IntegerField:
@@ -61,20 +67,28 @@ class ReportForm(forms.Form):
     place = forms.CharField(
         required=False,
         max_length=100,
-        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", "placeholder": "48.4567, 35.2345"}),
-        label="Where",
-        help_text="Degrees, DMS or MGRS. Empty: not known",
+        widget=place_input("degrees", placeholder="48.4567, 35.2345"),
+        label="Degrees",
+        help_text="Or click the map. Empty: not known",
+    )
+    dms = forms.CharField(
+        required=False, max_length=100, widget=place_input("dms", placeholder="48°27′24″N 35°14′04″E"), label="Or DMS"
+    )
+    mgrs = forms.CharField(
+        required=False, max_length=100, widget=place_input("mgrs", placeholder="36U XU 6523 6937"), label="Or MGRS"
     )
     place_name = forms.CharField(
         required=False,
         max_length=300,
-        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+        widget=place_input("name"),
         label="Place name",
         help_text="As the source called it",
     )
     place_precision_m = forms.FloatField(
         required=False,
-        widget=forms.NumberInput(attrs={"list": "metres", "step": "any", "min": 0, "inputmode": "decimal"}),
+        widget=forms.NumberInput(
+            attrs={"list": "metres", "step": "any", "min": 0, "inputmode": "decimal", "data-place": "precision"}
+        ),
         label="Within how many metres",
         help_text="Empty: as exact as it was typed",
     )
@@ -119,7 +133,7 @@ class ReportForm(forms.Form):
     why = forms.CharField(required=False, max_length=1000, label="Why it is changed")
 
     FIRST = ("source", "kind", "occurred_on", "time", "zone")
-    WHERE = ("place", "place_name", "place_precision_m")
+    WHERE = ("place_name", "place", "dms", "mgrs", "place_precision_m")
     HOW_MANY = ("count_text", "count_unit", "accused", "weapon")
     HOW_SURE = ("reliability", "credibility", "tier")
     MORE = (
@@ -169,11 +183,14 @@ class ReportForm(forms.Form):
     def draft(self) -> dict:
         """Return what ``filing`` takes: all fields of a new report, of a kept one those that were changed."""
         names = [name for name in self.cleaned_data if name not in NOT_OF_THE_REPORT]
+        typed = next((name for name in SPELLINGS if name in self.changed_data and self.cleaned_data[name]), "place")
         if self.report is not None:
             names = [name for name in names if name in self.changed_data]
-            if set(names) == {"zone"}:  # another zone alone moves the same words
+            if typed != "place":
+                names.append("place")
+            if "zone" in names:  # the same words in another zone are another time
                 names.append("time")
-        return {name: self.cleaned_data[name] for name in names}
+        return {name: self.cleaned_data[typed if name == "place" else name] for name in names}
 
 
 def initial_of(report: Report, user) -> dict:
@@ -208,6 +225,8 @@ def initial_of(report: Report, user) -> dict:
         "time": said["time"] or "",
         "zone": "",
         "place": seen.degrees,
+        "dms": seen.dms,
+        "mgrs": seen.mgrs,
         "place_name": seen.name,
         "place_precision_m": report.place_precision_m,
     }

@@ -8,7 +8,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.http import FileResponse, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.urls import reverse
+from django.urls import NoReverseMatch, reverse
 from django.utils.crypto import get_random_string
 from django.utils.dateparse import parse_date
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -17,7 +17,8 @@ from coalition import editing
 from coalition.access import actor_of, can
 from coalition.complaints import sentences, show, two_versions
 from coalition.history import changes_of
-from coalition.pages import for_members, keyset_page_of, page_or_part
+from coalition.pages import MOST_COUNTED, for_members, keyset_page_of, page_or_part
+from coalition.renderers import EXPORTS
 from monitoring import duplicates, evidence, filing
 from monitoring.filters import ReportFilter
 from monitoring.forms import METRES, TIMES_OF_DAY, ReportForm, initial_of
@@ -26,6 +27,7 @@ from monitoring.placing import seen_place
 from monitoring.seeing import places_hidden_from, seen_at
 
 SORTS = {"occurred": "occurred_from", "number": "id"}  # each has an index: there may be a million
+FOLDED = ("family", "kind", "sector", "accused", "accuser", "source_class", "occurrence", "facility_class")
 NOT_IN_HISTORY = {"original", "batch", "incident"}  # said elsewhere, or not everybody's
 
 
@@ -48,6 +50,9 @@ def report_list(request: HttpRequest) -> HttpResponse:
     page = keyset_page_of(request, rows, SORTS, "-occurred")
     context = {
         "filter": found,
+        "folded": [found.form[name] for name in FOLDED],
+        "export_formats": [renderer.format for renderer in EXPORTS],
+        "most_counted": MOST_COUNTED,
         "page": page,
         "sort": page.sort,
         "rows": [(report, seen_at(report, request.user), Occurrence(report.occurrence)) for report in page.rows],
@@ -55,6 +60,14 @@ def report_list(request: HttpRequest) -> HttpResponse:
         "zone": filing.zone_of_today(),
     }
     return page_or_part(request, "monitoring/reports.html", "monitoring/_report_table.html", context)
+
+
+def incident_url(incident: Incident) -> str:
+    """Return the address of an incident's page, or nothing while there is none."""
+    try:
+        return incident.get_absolute_url()
+    except NoReverseMatch:
+        return ""
 
 
 def _report_seen_by(request: HttpRequest, report_id: int) -> Report:
@@ -75,6 +88,7 @@ def report(request: HttpRequest, report_id: int) -> HttpResponse:
         "seen": seen,
         "occurrence": Occurrence(thing.occurrence),
         "incident": incident,
+        "incident_url": incident and incident_url(incident),
         "duplicate_of": visible.filter(pk=thing.duplicate_of_id).first() if thing.duplicate_of_id else None,
         "duplicates": visible.filter(duplicate_of=thing).order_by("pk")[:50],
         "evidence": Evidence.objects.visible_to(user).filter(report=thing).select_related("added_by"),
