@@ -134,6 +134,7 @@ class CoalitionViewSet(ApiViewSet):
     """Rows of one model that the user may see.
 
     ``columns`` say what a row shows, in every format; ``orderings`` map public names to the fields a list is ordered by.
+    ``worked_out``: fields that change without the row, from the date or other rows; the feed of changes leaves them out.
     """
 
     columns: Columns
@@ -142,6 +143,7 @@ class CoalitionViewSet(ApiViewSet):
     orderings: dict[str, str] = {"id": "id"}
     default_ordering = "id"
     versioned = True
+    worked_out: tuple[str, ...] = ()
 
     def get_queryset(self) -> QuerySet:
         return super().get_queryset().visible_to(self.request.user)
@@ -202,6 +204,10 @@ class CoalitionViewSet(ApiViewSet):
         if answered.replayed:
             headers["Idempotency-Replayed"] = "true"
         return Response(row, status=answered.status, headers=headers)
+
+    def merged_into(self, thing: Model) -> int | None:
+        """Return the id of what a thing was merged into, as the asking user may see it; None where it stands alone."""
+        return None
 
     def lookup_name(self) -> str:
         """Return the field of a row that stands in its address."""

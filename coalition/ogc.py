@@ -179,7 +179,9 @@ class Collections(OgcView):
     def get(self, request):
         refuse_unknown(request, {"f": False})
         found = [self.described(collection) for collection in self.collections.values()]
-        shown = [link("items", f"{self.address('collections', each['id'])}?f=html", "", each["title"]) for each in found]
+        shown = [
+            link("items", f"{self.address('collections', each['id'])}?f=html", "", each["title"]) for each in found
+        ]
         return self.answer("Collections", {"links": self.links("collections"), "collections": found}, links=shown)
 
 
@@ -338,7 +340,11 @@ def instant_of(text: str, *, is_end: bool = False) -> datetime | None:
             return datetime.combine(day, time, tzinfo=timezone.get_default_timezone())
         found = parse_datetime(text)
         if found is not None:
-            return timezone.make_aware(found) if timezone.is_naive(found) else found.astimezone(timezone.get_default_timezone())
+            return (
+                timezone.make_aware(found)
+                if timezone.is_naive(found)
+                else found.astimezone(timezone.get_default_timezone())
+            )
     except (OverflowError, ValueError):
         pass
     raise ValidationError({"datetime": ["An instant, a day, or two with a slash between them; .. is open."]})
@@ -463,7 +469,10 @@ def feature_schema(collection: Collection) -> dict:
             "geometry": {
                 "type": "object",
                 "nullable": True,
-                "properties": {"type": {"type": "string", "enum": kinds}, "coordinates": {"type": "array", "items": {}}},
+                "properties": {
+                    "type": {"type": "string", "enum": kinds},
+                    "coordinates": {"type": "array", "items": {}},
+                },
             },
             "properties": {"type": "object", "properties": properties},
         },

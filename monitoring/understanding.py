@@ -384,7 +384,9 @@ class _Chunk:
         if read.reader not in (read_when, read_from_until):
             return never, never.copy(), on, precision
         text = self.texts(read.fields[0])
-        plain = pc.match_substring_regex(text, r"^(19|20|21)\d{2}-\d{2}-\d{2}[T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?(Z|\+00:00)$")
+        plain = pc.match_substring_regex(
+            text, r"^(19|20|21)\d{2}-\d{2}-\d{2}[T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?(Z|\+00:00)$"
+        )
         for other in read.fields[1:]:
             plain = pc.and_(plain, pc.equal(self.texts(other), ""))
         if not pc.any(plain).as_py():
@@ -427,7 +429,9 @@ class _Chunk:
             ):
                 array[unknown] = answers.column(pa.float64(), of).to_numpy(zero_copy_only=False)
             names = np.full(self.size, "", object)
-            names[unknown] = answers.column(pa.string(), lambda spot: spot.name).fill_null("").to_numpy(zero_copy_only=False)
+            names[unknown] = (
+                answers.column(pa.string(), lambda spot: spot.name).fill_null("").to_numpy(zero_copy_only=False)
+            )
             named = pa.array(names, pa.string())
             for place, spot in answers.rows_where(lambda spot: bool(spot.note)):
                 self.remark(int(unknown[place]), self.reader.reads["place"].fields[0], spot.note)
@@ -593,15 +597,13 @@ def originals(batch: pa.RecordBatch, header: Sequence[str]) -> pa.Array:
             if character.encode() in data:
                 plain = pc.replace_substring(plain, character, written)
         key = json.dumps(name, ensure_ascii=False)
-        cell = pc.binary_join_element_wise(f",{key}:\"", plain, '"', "")
+        cell = pc.binary_join_element_wise(f',{key}:"', plain, '"', "")
         parts.append(pc.if_else(pc.equal(text, ""), "", cell))
     joined = pc.binary_join_element_wise(*parts, "")
     return pc.binary_join_element_wise("{", pc.utf8_slice_codeunits(joined, 1), "}", "")
 
 
-def as_problems(
-    number: int, found: Iterable[tuple[str, str, str]], columns: Mapping[str, str]
-) -> list[Problem]:
+def as_problems(number: int, found: Iterable[tuple[str, str, str]], columns: Mapping[str, str]) -> list[Problem]:
     """Return problems of a row with the file's own names for the fields."""
     return [Problem(number, columns.get(name, name), _printable(text), reason) for name, text, reason in found]
 
