@@ -6,6 +6,7 @@ from nothing has exactly what they may see. Source of the idea: PostgreSQL docum
 ``pg_snapshot_xmin``.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -153,6 +154,14 @@ class ChangesViewSet(ApiViewSet):
             name: view.get_queryset().in_bulk([place.pk for place in page if place.kind == name])
             for name, view in views.items()
         }
+        rows = {
+            name: {
+                row.pk: json.loads(row.text)
+                for row in view.rows(view.get_queryset().filter(pk__in=found)).objects(len(found))
+            }
+            for (name, view), found in zip(views.items(), things.values(), strict=True)
+            if found
+        }
         back = self._still_seen(views, gone.values(), by_table)
         for place in page:
             if place.kind == GONE:
@@ -161,7 +170,7 @@ class ChangesViewSet(ApiViewSet):
                 if (name, stone.object_id) not in back:
                     yield {"kind": name, "id": stone.object_id, "change": "delete"}
             elif thing := things[place.kind].get(place.pk):
-                yield self._upsert(place.kind, views[place.kind], thing)
+                yield self._upsert(place.kind, views[place.kind], thing, rows[place.kind][place.pk])
 
     def _still_seen(self, views: dict[str, CoalitionViewSet], stones, by_table: dict[str, str]) -> set[tuple[str, str]]:
         """Return (resource, id) of what left a tier, but is there for the one who asks: a planner, its own nation."""
@@ -174,10 +183,9 @@ class ChangesViewSet(ApiViewSet):
             for pk in views[name].get_queryset().filter(pk__in=wanted).values_list("pk", flat=True)
         }
 
-    def _upsert(self, name: str, view: CoalitionViewSet, thing) -> dict[str, Any]:
+    def _upsert(self, name: str, view: CoalitionViewSet, thing, shown: dict[str, Any]) -> dict[str, Any]:
         if target := view.merged_into(thing):
             return {"kind": name, "id": str(thing.pk), "change": "redirect", "to": str(target)}
-        shown = view.get_serializer(thing).data
         row = {field: value for field, value in shown.items() if field not in view.worked_out}
         return {"kind": name, "id": str(row[view.lookup_name()]), "change": "upsert", "object": row}
 

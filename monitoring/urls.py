@@ -3,7 +3,7 @@
 from django.urls import include, path
 
 from monitoring.views import map as map_views
-from monitoring.views import places, trends
+from monitoring.views import places, reports, trends
 
 map_urls = [
     path("", map_views.page, name="map"),
@@ -13,7 +13,16 @@ place_urls = [
     path("places/convert/", places.convert, name="place_convert"),
     path("places/search/", places.search, name="place_search"),
 ]
-report_urls = []
+report_urls = [
+    path("reports/", reports.report_list, name="reports"),
+    path("reports/new/", reports.report_new, name="report-new"),
+    path("reports/alike/", reports.report_alike, name="report-alike"),
+    path("reports/<int:report_id>/", reports.report, name="report"),
+    path("reports/<int:report_id>/edit/", reports.report_edit, name="report-edit"),
+    path("reports/<int:report_id>/take-back/", reports.report_take_back, name="report-take-back"),
+    path("reports/<int:report_id>/evidence/", reports.evidence_new, name="evidence-new"),
+    path("reports/<int:report_id>/evidence/<int:evidence_id>/", reports.evidence_file, name="evidence"),
+]
 triage_urls = []
 agreement_urls = []
 trend_urls = [
