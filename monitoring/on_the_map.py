@@ -143,8 +143,12 @@ def picture(user: Any, asked: Asked, zoom: int) -> Picture:
 
 
 def hexes(user: Any, asked: Asked) -> list[Hex]:
-    """Return the cells of resolution 5 that touch the box and hold events or reports, in no order."""
-    tier = actor_of(user).tier
+    """Return the cells of resolution 5 that touch the box and hold events or reports, as the user sees them."""
+    return hexes_of(actor_of(user).tier, asked)
+
+
+def hexes_of(tier: int, asked: Asked) -> list[Hex]:
+    """Return the cells of resolution 5 that touch the box and hold events or reports as a tier sees them, in no order."""
     sums: dict[int, list[int]] = defaultdict(lambda: [0, 0])
     for rows in _rollups(asked, tier):
         counted = rows.order_by().values_list("cell").annotate(Sum("events"), Sum("reports"))
@@ -153,6 +157,13 @@ def hexes(user: Any, asked: Asked) -> list[Hex]:
             both[0] += events
             both[1] += reports
     return [Hex(cell, *both) for cell, both in sums.items() if asked.box is None or _touches(cell, asked.box)]
+
+
+def daily_within(tier: int, asked: Asked) -> QuerySet[HexCount]:
+    """Return the counts of days in the cells that touch the box of the question."""
+    cells = [each.cell for each in hexes_of(tier, asked)]
+    counted = HexCount.objects.seen_at(tier).filter(matching(asked), cell__in=cells)
+    return counted.filter(day__range=(asked.first, asked.last)).order_by()
 
 
 def _rollups(asked: Asked, tier: int) -> list[QuerySet]:

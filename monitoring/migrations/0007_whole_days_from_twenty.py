@@ -6,34 +6,69 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('monitoring', '0006_triage_rights'),
+        ("monitoring", "0006_triage_rights"),
     ]
 
     operations = [
         pgtrigger.migrations.RemoveTrigger(
-            model_name='report',
-            name='stale_counts_insert',
+            model_name="report",
+            name="stale_counts_insert",
         ),
         pgtrigger.migrations.RemoveTrigger(
-            model_name='report',
-            name='stale_counts_update',
+            model_name="report",
+            name="stale_counts_update",
         ),
         pgtrigger.migrations.RemoveTrigger(
-            model_name='report',
-            name='stale_counts_delete',
+            model_name="report",
+            name="stale_counts_delete",
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='report',
-            trigger=pgtrigger.compiler.Trigger(name='stale_counts_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func="INSERT INTO coalition_stale (kind, key, marked_at) SELECT DISTINCT 'counts', keys.key, now() FROM (WITH changed_rows AS (SELECT * FROM new_rows) \n    SELECT found.key FROM (\n        SELECT to_char(occurred_on, 'YYYY-MM-DD') AS day, count(*) AS changed,\n            array_agg(coalesce(cell, 0)) || array_agg(coalesce(coalition_cell, 0)) AS cells,\n            array_agg(incident_id) FILTER (WHERE incident_id IS NOT NULL) AS incidents\n        FROM changed_rows GROUP BY occurred_on\n    ) AS days\n    CROSS JOIN LATERAL (\n        SELECT days.day WHERE days.changed >= 20\n        UNION ALL\n        SELECT days.day || ':' || cell FROM unnest(days.cells) AS cell WHERE days.changed < 20\n        UNION ALL\n        SELECT 'incident:' || incident FROM unnest(days.incidents) AS incident\n    ) AS found (key)\n    ) AS keys (key) WHERE keys.key IS NOT NULL; RETURN NULL;", hash='35e2fa13ede665421875772557304e2464e141f8', level='STATEMENT', operation='INSERT', pgid='pgtrigger_stale_counts_insert_767ff', referencing='REFERENCING NEW TABLE AS new_rows ', table='monitoring_report', when='AFTER')),
+            model_name="report",
+            trigger=pgtrigger.compiler.Trigger(
+                name="stale_counts_insert",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func="INSERT INTO coalition_stale (kind, key, marked_at) SELECT DISTINCT 'counts', keys.key, now() FROM (WITH changed_rows AS (SELECT * FROM new_rows) \n    SELECT found.key FROM (\n        SELECT to_char(occurred_on, 'YYYY-MM-DD') AS day, count(*) AS changed,\n            array_agg(coalesce(cell, 0)) || array_agg(coalesce(coalition_cell, 0)) AS cells,\n            array_agg(incident_id) FILTER (WHERE incident_id IS NOT NULL) AS incidents\n        FROM changed_rows GROUP BY occurred_on\n    ) AS days\n    CROSS JOIN LATERAL (\n        SELECT days.day WHERE days.changed >= 20\n        UNION ALL\n        SELECT days.day || ':' || cell FROM unnest(days.cells) AS cell WHERE days.changed < 20\n        UNION ALL\n        SELECT 'incident:' || incident FROM unnest(days.incidents) AS incident\n    ) AS found (key)\n    ) AS keys (key) WHERE keys.key IS NOT NULL; RETURN NULL;",
+                    hash="35e2fa13ede665421875772557304e2464e141f8",
+                    level="STATEMENT",
+                    operation="INSERT",
+                    pgid="pgtrigger_stale_counts_insert_767ff",
+                    referencing="REFERENCING NEW TABLE AS new_rows ",
+                    table="monitoring_report",
+                    when="AFTER",
+                ),
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='report',
-            trigger=pgtrigger.compiler.Trigger(name='stale_counts_update', sql=pgtrigger.compiler.UpsertTriggerSql(func="INSERT INTO coalition_stale (kind, key, marked_at) SELECT DISTINCT 'counts', keys.key, now() FROM (WITH changed_rows AS (SELECT * FROM old_rows UNION ALL SELECT * FROM new_rows) \n    SELECT found.key FROM (\n        SELECT to_char(occurred_on, 'YYYY-MM-DD') AS day, count(*) AS changed,\n            array_agg(coalesce(cell, 0)) || array_agg(coalesce(coalition_cell, 0)) AS cells,\n            array_agg(incident_id) FILTER (WHERE incident_id IS NOT NULL) AS incidents\n        FROM changed_rows GROUP BY occurred_on\n    ) AS days\n    CROSS JOIN LATERAL (\n        SELECT days.day WHERE days.changed >= 20\n        UNION ALL\n        SELECT days.day || ':' || cell FROM unnest(days.cells) AS cell WHERE days.changed < 20\n        UNION ALL\n        SELECT 'incident:' || incident FROM unnest(days.incidents) AS incident\n    ) AS found (key)\n    ) AS keys (key) WHERE keys.key IS NOT NULL; RETURN NULL;", hash='35131e449ab1968550cf7057de9fb837b45673bb', level='STATEMENT', operation='UPDATE', pgid='pgtrigger_stale_counts_update_800ff', referencing='REFERENCING OLD TABLE AS old_rows  NEW TABLE AS new_rows ', table='monitoring_report', when='AFTER')),
+            model_name="report",
+            trigger=pgtrigger.compiler.Trigger(
+                name="stale_counts_update",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func="INSERT INTO coalition_stale (kind, key, marked_at) SELECT DISTINCT 'counts', keys.key, now() FROM (WITH changed_rows AS (SELECT * FROM old_rows UNION ALL SELECT * FROM new_rows) \n    SELECT found.key FROM (\n        SELECT to_char(occurred_on, 'YYYY-MM-DD') AS day, count(*) AS changed,\n            array_agg(coalesce(cell, 0)) || array_agg(coalesce(coalition_cell, 0)) AS cells,\n            array_agg(incident_id) FILTER (WHERE incident_id IS NOT NULL) AS incidents\n        FROM changed_rows GROUP BY occurred_on\n    ) AS days\n    CROSS JOIN LATERAL (\n        SELECT days.day WHERE days.changed >= 20\n        UNION ALL\n        SELECT days.day || ':' || cell FROM unnest(days.cells) AS cell WHERE days.changed < 20\n        UNION ALL\n        SELECT 'incident:' || incident FROM unnest(days.incidents) AS incident\n    ) AS found (key)\n    ) AS keys (key) WHERE keys.key IS NOT NULL; RETURN NULL;",
+                    hash="35131e449ab1968550cf7057de9fb837b45673bb",
+                    level="STATEMENT",
+                    operation="UPDATE",
+                    pgid="pgtrigger_stale_counts_update_800ff",
+                    referencing="REFERENCING OLD TABLE AS old_rows  NEW TABLE AS new_rows ",
+                    table="monitoring_report",
+                    when="AFTER",
+                ),
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='report',
-            trigger=pgtrigger.compiler.Trigger(name='stale_counts_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func="INSERT INTO coalition_stale (kind, key, marked_at) SELECT DISTINCT 'counts', keys.key, now() FROM (WITH changed_rows AS (SELECT * FROM old_rows) \n    SELECT found.key FROM (\n        SELECT to_char(occurred_on, 'YYYY-MM-DD') AS day, count(*) AS changed,\n            array_agg(coalesce(cell, 0)) || array_agg(coalesce(coalition_cell, 0)) AS cells,\n            array_agg(incident_id) FILTER (WHERE incident_id IS NOT NULL) AS incidents\n        FROM changed_rows GROUP BY occurred_on\n    ) AS days\n    CROSS JOIN LATERAL (\n        SELECT days.day WHERE days.changed >= 20\n        UNION ALL\n        SELECT days.day || ':' || cell FROM unnest(days.cells) AS cell WHERE days.changed < 20\n        UNION ALL\n        SELECT 'incident:' || incident FROM unnest(days.incidents) AS incident\n    ) AS found (key)\n    ) AS keys (key) WHERE keys.key IS NOT NULL; RETURN NULL;", hash='35101b73595b5786d59a317f0797f2f9f7076874', level='STATEMENT', operation='DELETE', pgid='pgtrigger_stale_counts_delete_38749', referencing='REFERENCING OLD TABLE AS old_rows ', table='monitoring_report', when='AFTER')),
+            model_name="report",
+            trigger=pgtrigger.compiler.Trigger(
+                name="stale_counts_delete",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func="INSERT INTO coalition_stale (kind, key, marked_at) SELECT DISTINCT 'counts', keys.key, now() FROM (WITH changed_rows AS (SELECT * FROM old_rows) \n    SELECT found.key FROM (\n        SELECT to_char(occurred_on, 'YYYY-MM-DD') AS day, count(*) AS changed,\n            array_agg(coalesce(cell, 0)) || array_agg(coalesce(coalition_cell, 0)) AS cells,\n            array_agg(incident_id) FILTER (WHERE incident_id IS NOT NULL) AS incidents\n        FROM changed_rows GROUP BY occurred_on\n    ) AS days\n    CROSS JOIN LATERAL (\n        SELECT days.day WHERE days.changed >= 20\n        UNION ALL\n        SELECT days.day || ':' || cell FROM unnest(days.cells) AS cell WHERE days.changed < 20\n        UNION ALL\n        SELECT 'incident:' || incident FROM unnest(days.incidents) AS incident\n    ) AS found (key)\n    ) AS keys (key) WHERE keys.key IS NOT NULL; RETURN NULL;",
+                    hash="35101b73595b5786d59a317f0797f2f9f7076874",
+                    level="STATEMENT",
+                    operation="DELETE",
+                    pgid="pgtrigger_stale_counts_delete_38749",
+                    referencing="REFERENCING OLD TABLE AS old_rows ",
+                    table="monitoring_report",
+                    when="AFTER",
+                ),
+            ),
         ),
     ]
