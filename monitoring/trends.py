@@ -43,6 +43,14 @@ class Compared:
         return f"{abs(self.change):,} {'more' if self.change > 0 else 'fewer'} now".replace(",", "\u202f")
 
     @property
+    def against(self) -> str:
+        """``12 more than 30``, ``3 fewer than 30``, ``as many as``."""
+        if not self.change:
+            return "as many as"
+        word = "more" if self.change > 0 else "fewer"
+        return f"{abs(self.change):,} {word} than {self.before:,}".replace(",", "\u202f")
+
+    @property
     def signed(self) -> str:
         """``+12``, ``−3`` or ``0``."""
         sign = "+" if self.change > 0 else "\u2212" if self.change else ""
@@ -262,9 +270,9 @@ BAR, GAP, HEIGHT = 10, 2, 48  # units of the drawing
 
 @dataclass(frozen=True)
 class Bar:
-    """One day of a week, drawn: ``x``, ``y`` and ``height`` in units of the drawing."""
+    """The events of one of seven days, drawn: ``x``, ``y`` and ``height`` in units of the drawing."""
 
-    count: DayCount
+    events: int
     x: int
     y: float
     height: float
@@ -274,7 +282,7 @@ class Bar:
 class Week:
     """Monday to Sunday, as far as the period reaches. All weeks share one scale, so that they may be compared."""
 
-    monday: date
+    days: tuple[DayCount, ...]
     bars: tuple[Bar, ...]
     events: int
     mean_y: float  # height of the mean of this week's days
@@ -282,13 +290,17 @@ class Week:
     height: int = HEIGHT
 
     @property
+    def days_and_bars(self) -> list[tuple[DayCount, Bar]]:
+        return list(zip(self.days, self.bars, strict=True))
+
+    @property
     def first(self) -> date:
         """The first day of it that lies in the period."""
-        return self.bars[0].count.day
+        return self.days[0].day
 
     @property
     def last(self) -> date:
-        return self.bars[-1].count.day
+        return self.days[-1].day
 
 
 def weeks(days: list[DayCount]) -> list[Week]:
@@ -297,13 +309,21 @@ def weeks(days: list[DayCount]) -> list[Week]:
     grouped: dict[date, list[DayCount]] = defaultdict(list)
     for day in days:
         grouped[day.day - day.day.weekday() * DAY].append(day)
-    return [_week(monday, grouped[monday], most) for monday in sorted(grouped)]
+    return [_week(grouped[monday], most) for monday in sorted(grouped)]
 
 
-def _week(monday: date, days: list[DayCount], most: int) -> Week:
-    bars = []
-    for day in days:
-        height = round(day.events / most * HEIGHT, 1)
-        bars.append(Bar(day, day.day.weekday() * (BAR + GAP), round(HEIGHT - height, 1), height))
+def _week(days: list[DayCount], most: int) -> Week:
+    bars = tuple(_bar(day.day.weekday(), day.events, most) for day in days)
     events = sum(day.events for day in days)
-    return Week(monday, tuple(bars), events, round(HEIGHT - events / len(days) / most * HEIGHT, 1))
+    return Week(tuple(days), bars, events, round(HEIGHT - events / len(days) / most * HEIGHT, 1))
+
+
+def _bar(place: int, events: int, most: int) -> Bar:
+    height = round(events / most * HEIGHT, 1)
+    return Bar(events, place * (BAR + GAP), round(HEIGHT - height, 1), height)
+
+
+def seven_bars(trend: ClassTrend) -> list[Bar]:
+    """Return the last seven days of a class as bars, on a scale of its own: classes are not compared with each other."""
+    most = max(trend.seven_days) or 1
+    return [_bar(number, events, most) for number, events in enumerate(trend.seven_days)]
