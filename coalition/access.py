@@ -48,8 +48,17 @@ LOG = SEE | {
     "supersede_pledge",
     "import_pledges",
 }
+MONITOR = SEE | {
+    "file_report:any",
+    "edit_report:any",
+    "import_reports:any",
+    "screen_report:any",
+    "merge_reports:any",
+    "judge_incident:any",
+    "verify_incident:any",
+}
 PLAN = (
-    SEE
+    MONITOR
     | {f"{action}:any" for action in LOG - SEE}
     | {
         "see_planning:any",
@@ -61,11 +70,13 @@ PLAN = (
         "keep_nations:any",
         "keep_operations:any",
         "keep_sectors:any",
+        "keep_sources:any",
+        "keep_agreements:any",
     }
 )
 RULES: dict[str, set[str]] = {
     Role.OFFICER: LOG,
-    Role.MONITOR: SEE,
+    Role.MONITOR: MONITOR,
     Role.ANALYST: SEE,
     Role.PLANNER: PLAN,
     Role.ADMINISTRATOR: PLAN | {"administer:any"},

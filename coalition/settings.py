@@ -5,6 +5,7 @@ An empty environment gives a closed product on this machine alone: DEBUG off, lo
 
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import dj_database_url
 import pghistory
@@ -87,6 +88,7 @@ INSTALLED_APPS = [
     "rest_framework",
     "coalition.apps.CoalitionConfig",
     "pledges",
+    "monitoring",
 ]
 
 MIDDLEWARE = [
@@ -220,7 +222,17 @@ STORAGES = {
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2_500_000  # bytes of a form or JSON body
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 2_000
 FILE_UPLOAD_MAX_MEMORY_SIZE = 1_000_000
-IMPORT_PROFILES = ["pledges.importing.PledgeProfile", "pledges.importing.StatementProfile"]
+IMPORT_PROFILES = [
+    "pledges.importing.PledgeProfile",
+    "pledges.importing.StatementProfile",
+    "monitoring.profiles.table.ReportTable",
+    "monitoring.profiles.osce.OSCEAnnex",
+    "monitoring.profiles.acled.ACLED",
+    "monitoring.profiles.ucdp.UCDP",
+    "monitoring.profiles.viina.VIINAEvents",
+    "monitoring.profiles.viina.VIINAInfrastructure",
+    "monitoring.profiles.eyes_on_russia.EyesOnRussia",
+]
 
 FILTERS_EMPTY_CHOICE_LABEL = "All"
 
@@ -273,7 +285,24 @@ SPECTACULAR_SETTINGS = {
 }
 
 # --- Map: no outside tiles unless an operator names a host ---------------------------------
-LEAFLET_CONFIG = {"DEFAULT_CENTER": (48.5, 31.5), "DEFAULT_ZOOM": 6, "TILES": [], "PLUGINS": {}}
+# West, south, east, north: Ukraine and its neighbours. A place outside is asked about, not refused.
+THEATRE = (19.0, 41.0, 50.0, 60.0)
+MAP_TILES_URL = env.text("MAP_TILES_URL", "")
+LEAFLET_CONFIG = {
+    "DEFAULT_CENTER": (48.5, 33.0),
+    "DEFAULT_ZOOM": 6,
+    "MIN_ZOOM": 4,
+    "MAX_ZOOM": 16,
+    "TILES": [("Tiles", MAP_TILES_URL, env.text("MAP_TILES_ATTRIBUTION", ""))] if MAP_TILES_URL else [],
+    "ATTRIBUTION_PREFIX": "",
+    "SCALE": "metric",
+    "MINIMAP": False,
+    "RESET_VIEW": False,
+    "NO_GLOBALS": True,
+    "PLUGINS": {},
+}
+if MAP_TILES_URL:
+    CONTENT_SECURITY_POLICY["DIRECTIVES"]["img-src"].append("{0.scheme}://{0.netloc}".format(urlsplit(MAP_TILES_URL)))
 
 # --- Logging ------------------------------------------------------------------------------
 LOGGING = {

@@ -3,14 +3,17 @@
 from collections.abc import Callable
 from functools import partial
 
-from django.db.models import Prefetch
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import Case, F, OuterRef, Value, When
+from django.db.models.functions import Concat
 from django_filters import rest_framework as filters
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.response import Response
 
-from coalition.access import actor_of
-from coalition.api import CoalitionViewSet, Shown, TierField, visible
+from coalition.access import Actor, seen_by
+from coalition.api import CoalitionViewSet, TierField, tier_column, visible
+from coalition.columns import Column, Columns, Kind
 from coalition.editing import compare
 from coalition.models import ApiToken, Condition, Nation, Operation
 from coalition.refusals import Conflict
@@ -18,11 +21,25 @@ from pledges import allocating, declaring, ladder, requiring
 from pledges.filters import LEVEL_CHOICES, PledgeFilter, RequirementFilter
 from pledges.models import Allocation, Capability, Caveat, Pledge, Requirement
 
-
-class CapabilitySerializer(Shown):
-    class Meta:
-        model = Capability
-        fields = ["code", "name", "category", "unit", "aggregation", "description", "version", "changed_at"]
+CAPABILITIES = Columns(
+    Capability,
+    Column("code", kind=Kind.WORD, hxl="#capacity+code", example="infantry"),
+    Column("name", hxl="#capacity+name"),
+    Column("category", hxl="#capacity+type"),
+    Column("unit", hxl="#indicator+unit", example="persons"),
+    "aggregation",
+    "description",
+    "version",
+    "changed_at",
+)
+OF_CAPABILITY = (
+    Column("capability", "capability__code", kind=Kind.WORD, hxl="#capacity+code", example="infantry"),
+    Column("capability_name", "capability__name", hxl="#capacity+name"),
+    Column("category", "capability__category", hxl="#capacity+type"),
+)
+OPERATION = Column("operation", "operation__code", kind=Kind.WORD, hxl="#activity+code", example="demo")
+NATION = Column("nation", "nation_id", kind=Kind.WORD, hxl="#country+code+v_iso2", example="FR")
+UNIT = Column("unit", "capability__unit", hxl="#indicator+unit", example="persons")
 
 
 class CapabilityFilters(filters.FilterSet):
@@ -35,7 +52,7 @@ class CapabilityViewSet(CoalitionViewSet):
     """The kinds of things a force needs, each counted in one unit."""
 
     queryset = Capability.objects.all()
-    serializer_class = CapabilitySerializer
+    columns = CAPABILITIES
     filterset_class = CapabilityFilters
     lookup_field = "code"
     lookup_value_regex = "[-a-zA-Z0-9_]+"
@@ -43,39 +60,27 @@ class CapabilityViewSet(CoalitionViewSet):
     default_ordering = "code"
 
 
-class RequirementSerializer(Shown):
-    operation = serializers.CharField(source="operation.code")
-    capability = serializers.CharField(source="capability.code")
-    capability_name = serializers.CharField(source="capability.name")
-    category = serializers.ChoiceField(source="capability.category", choices=Capability.Category.choices)
-    unit = serializers.CharField(source="capability.unit")
-    sector = serializers.CharField(source="sector.code", allow_null=True, default=None)
-    tier = TierField()
-
-    class Meta:
-        model = Requirement
-        fields = [
-            "id",
-            "operation",
-            "capability",
-            "capability_name",
-            "category",
-            "sector",
-            "title",
-            "quantity",
-            "unit",
-            "needed_from",
-            "needed_until",
-            "priority",
-            "notice_days",
-            "phase",
-            "tier",
-            "note",
-            "illustrative",
-            "version",
-            "created_at",
-            "changed_at",
-        ]
+REQUIREMENTS = Columns(
+    Requirement,
+    Column("id", hxl="#meta+id"),
+    OPERATION,
+    *OF_CAPABILITY,
+    Column("sector", "sector__code", kind=Kind.WORD, hxl="#loc+code", example="S1"),
+    "title",
+    Column("quantity", hxl="#capacity+required+num"),
+    UNIT,
+    Column("needed_from", hxl="#date+start"),
+    Column("needed_until", hxl="#date+end"),
+    Column("priority", hxl="#priority"),
+    "notice_days",
+    "phase",
+    tier_column(),
+    "note",
+    "illustrative",
+    "version",
+    "created_at",
+    "changed_at",
+)
 
 
 class RequirementInput(serializers.ModelSerializer):
@@ -111,8 +116,9 @@ class RequirementFilters(RequirementFilter):
 class RequirementViewSet(CoalitionViewSet):
     """The lines of the plan: so much of a capability, in a sector or anywhere, from day to day."""
 
-    queryset = Requirement.objects.select_related("operation", "capability", "sector")
-    serializer_class = RequirementSerializer
+    queryset = Requirement.objects.all()
+    columns = REQUIREMENTS
+    worked_out = ("capability_name", "category", "unit")
     filterset_class = RequirementFilters
     orderings = {
         "id": "id",
@@ -143,78 +149,71 @@ class RequirementViewSet(CoalitionViewSet):
         return Response(status=204)
 
 
-class PledgeSerializer(Shown):
-    nation = serializers.CharField(source="nation_id")
-    operation = serializers.CharField(source="operation.code")
-    capability = serializers.CharField(source="capability.code")
-    capability_name = serializers.CharField(source="capability.name")
-    category = serializers.ChoiceField(source="capability.category", choices=Capability.Category.choices)
-    unit = serializers.CharField(source="capability.unit")
-    tier = TierField()
-    level = serializers.ChoiceField(
-        choices=LEVEL_CHOICES, allow_null=True, help_text="The level it counts in; null off the ladder"
-    )
-    stands_from = serializers.DateField(allow_null=True, help_text="The first day it can stand; null off the ladder")
-    stands_until = serializers.DateField(allow_null=True, help_text="The last day; null is open-ended")
-    conditions = serializers.SerializerMethodField(help_text="Ids of the conditions it hangs on")
-    caveats = serializers.SerializerMethodField(help_text="National caveats, each as kind: text")
-    requirement = serializers.SerializerMethodField(help_text="Id of the line it proposes to answer")
-    superseded_by = serializers.SerializerMethodField(help_text="Id of the pledge that took its place")
+def gates_seen(actor: Actor) -> ArraySubquery:
+    """Return the ids of the conditions of a pledge that the actor may see."""
+    gates = Condition.objects.visible_to(actor).filter(pledges=OuterRef("pk"))
+    return ArraySubquery(gates.order_by("pk").values("pk"))
 
-    class Meta:
-        model = Pledge
-        fields = [
-            "id",
-            "nation",
-            "operation",
-            "capability",
-            "capability_name",
-            "category",
-            "what",
-            "stated_low",
-            "stated_high",
-            "quantity",
-            "unit",
-            "available_from",
-            "available_until",
-            "notice_days",
-            "status",
-            "level",
-            "stands_from",
-            "stands_until",
-            "conditions",
-            "caveats",
-            "tier",
-            "requirement",
-            "superseded_by",
-            "source",
-            "source_url",
-            "stated_on",
-            "note",
-            "dataset",
-            "external_id",
-            "last_confirmed_on",
-            "ordered_on",
-            "illustrative",
-            "version",
-            "created_at",
-            "changed_at",
-        ]
 
-    def get_conditions(self, pledge) -> list[int]:
-        return [condition.pk for condition in pledge.conditions.all()]
+def caveats(actor: Actor) -> ArraySubquery:
+    """Return the caveats of a pledge, each as kind: text."""
+    texts = Caveat.objects.filter(pledge=OuterRef("pk")).order_by("pk")
+    return ArraySubquery(texts.values_list(Concat("kind", Value(": "), "text")))
 
-    def get_caveats(self, pledge) -> list[str]:
-        return [f"{caveat.kind}: {caveat.text}" for caveat in pledge.caveats.all()]
 
-    def get_requirement(self, pledge) -> int | None:
-        line = pledge.requirement
-        return line.pk if line and line.tier <= actor_of(self.reader).tier else None
+def line_seen(actor: Actor) -> Case:
+    """Return the id of the line a pledge proposes to answer, if the actor may see that."""
+    return Case(When(seen_by(actor, tier="requirement__tier", nation=None), then=F("requirement_id")))
 
-    def get_superseded_by(self, pledge) -> int | None:
-        successor, actor = pledge.superseded_by, actor_of(self.reader)
-        may_see = successor and (successor.tier <= actor.tier or successor.nation_id == actor.nation)
-        return successor.pk if may_see else None
+
+def successor_seen(actor: Actor) -> Case:
+    """Return the id of the pledge that took its place, if the actor may see that."""
+    seen = seen_by(actor, tier="superseded_by__tier", nation="superseded_by__nation")
+    return Case(When(seen, then=F("superseded_by_id")))
+
+
+PLEDGES = Columns(
+    Pledge,
+    Column("id", hxl="#meta+id"),
+    NATION,
+    OPERATION,
+    *OF_CAPABILITY,
+    Column("what", hxl="#description"),
+    Column("stated_low", hxl="#capacity+stated+min+num"),
+    Column("stated_high", hxl="#capacity+stated+max+num"),
+    Column("quantity", hxl="#capacity+planned+num"),
+    UNIT,
+    Column("available_from", hxl="#date+start"),
+    Column("available_until", hxl="#date+end"),
+    "notice_days",
+    Column("status", hxl="#status"),
+    Column("level", choices=LEVEL_CHOICES, nullable=True, about="The level it counts in; null off the ladder"),
+    Column("stands_from", kind=Kind.DAY, nullable=True, about="The first day it can stand; null off the ladder"),
+    Column("stands_until", kind=Kind.DAY, nullable=True, about="The last day; null is open-ended"),
+    Column("conditions", gates_seen, kind=Kind.INTEGERS, about="Ids of the conditions it hangs on"),
+    Column("caveats", caveats, kind=Kind.TEXTS, about="National caveats, each as kind: text"),
+    tier_column(),
+    Column("requirement", line_seen, kind=Kind.INTEGER, nullable=True, about="Id of the line it proposes to answer"),
+    Column(
+        "superseded_by",
+        successor_seen,
+        kind=Kind.INTEGER,
+        nullable=True,
+        about="Id of the pledge that took its place",
+    ),
+    Column("source", hxl="#meta+source"),
+    Column("source_url", hxl="#meta+url"),
+    "stated_on",
+    "note",
+    Column("dataset", kind=Kind.WORD),
+    "external_id",
+    "last_confirmed_on",
+    "ordered_on",
+    "illustrative",
+    "version",
+    "created_at",
+    "changed_at",
+)
 
 
 class CaveatInput(serializers.ModelSerializer):
@@ -310,7 +309,7 @@ class FellOffSerializer(serializers.Serializer):
 class SupersededSerializer(serializers.Serializer):
     """The successor, the allocations it now has, and what it could not carry."""
 
-    pledge = PledgeSerializer()
+    pledge = PLEDGES.serializer()
     allocations = serializers.ListField(child=serializers.IntegerField(), help_text="Ids")
     fell_off = FellOffSerializer(many=True)
 
@@ -341,8 +340,9 @@ class PledgeFilters(PledgeFilter):
 class PledgeViewSet(CoalitionViewSet):
     """What nations say they may send."""
 
-    queryset = Pledge.objects.select_related("operation", "capability", "requirement", "superseded_by")
-    serializer_class = PledgeSerializer
+    queryset = Pledge.objects.all()
+    columns = PLEDGES
+    worked_out = ("capability_name", "category", "unit", "level", "stands_from", "stands_until")
     filterset_class = PledgeFilters
     orderings = {
         "id": "id",
@@ -375,9 +375,7 @@ class PledgeViewSet(CoalitionViewSet):
     }
 
     def get_queryset(self):
-        gates = Condition.objects.visible_to(self.request.user).order_by("id").only("id")
-        rows = super().get_queryset().with_standing()
-        return rows.prefetch_related(Prefetch("conditions", queryset=gates), "caveats")
+        return super().get_queryset().with_standing()
 
     def create(self, request, *args, **kwargs):
         """Log a pledge: an officer for their own nation, a planner for any."""
@@ -424,31 +422,21 @@ class PledgeViewSet(CoalitionViewSet):
     undo = step_action("undo", "Take the last step back.", ladder.undo)
 
 
-class AllocationSerializer(Shown):
-    operation = serializers.CharField(source="requirement.operation.code")
-    capability = serializers.CharField(source="requirement.capability.code")
-    unit = serializers.CharField(source="requirement.capability.unit")
-    nation = serializers.CharField(source="pledge.nation_id")
-    pledge = serializers.IntegerField(source="pledge_id")
-    requirement = serializers.IntegerField(source="requirement_id")
-    tier = TierField()
-
-    class Meta:
-        model = Allocation
-        fields = [
-            "id",
-            "operation",
-            "pledge",
-            "nation",
-            "requirement",
-            "capability",
-            "quantity",
-            "unit",
-            "tier",
-            "version",
-            "created_at",
-            "changed_at",
-        ]
+ALLOCATIONS = Columns(
+    Allocation,
+    Column("id", hxl="#meta+id"),
+    Column("operation", "requirement__operation__code", kind=Kind.WORD, hxl="#activity+code", example="demo"),
+    Column("pledge", "pledge_id"),
+    Column("nation", "pledge__nation_id", kind=Kind.WORD, hxl="#country+code+v_iso2", example="FR"),
+    Column("requirement", "requirement_id"),
+    Column("capability", "requirement__capability__code", kind=Kind.WORD, hxl="#capacity+code", example="infantry"),
+    Column("quantity", hxl="#capacity+allocated+num"),
+    Column("unit", "requirement__capability__unit", hxl="#indicator+unit", example="persons"),
+    tier_column(),
+    "version",
+    "created_at",
+    "changed_at",
+)
 
 
 class AllocationInput(serializers.Serializer):
@@ -479,8 +467,9 @@ class AllocationFilters(filters.FilterSet):
 class AllocationViewSet(CoalitionViewSet):
     """How much of which pledge answers which line."""
 
-    queryset = Allocation.objects.select_related("pledge", "requirement__operation", "requirement__capability")
-    serializer_class = AllocationSerializer
+    queryset = Allocation.objects.all()
+    columns = ALLOCATIONS
+    worked_out = ("unit",)
     filterset_class = AllocationFilters
     orderings = {"id": "id", "quantity": "quantity", "changed_at": "changed_at"}
     inputs = {"create": AllocationInput, "partial_update": AllocationChange}

@@ -10,9 +10,11 @@ from rest_framework.response import Response
 
 from coalition.access import Tier, actor_of
 from coalition.api import ApiViewSet, TierField, VisibleRelatedField
+from coalition.columns import columns_of
 from coalition.models import Condition, Operation, Sector
 from coalition.paging import OnePage
-from coalition.renderers import Export, Table
+from coalition.renderers import Export
+from coalition.rows import Counted
 from pledges import readiness, what_if
 from pledges.counting import FIRM, LEVELS
 from pledges.filters import LEVEL_CHOICES
@@ -311,8 +313,7 @@ class ReadinessViewSet(ApiViewSet):
         context = self.get_serializer_context() | {"tier": asked["tier"]}
         serializer = serializer_class(rows, many=True, context=context)
         if isinstance(self.request.accepted_renderer, Export):
-            table = Table(name=f"readiness-{asked['on']}", columns=tuple(serializer.child.fields))
-            return self.streamed(table, serializer.data)
+            return self.file(Counted(serializer.data, columns_of(serializer.child)))
         return Response({"next": None, "previous": None, "results": serializer.data, "as_of": self.as_of(operation)})
 
     def as_of(self, operation: Operation) -> dict:

@@ -1,7 +1,7 @@
 """Builders: plain functions that make one thing with believable defaults. Call them while acting as somebody."""
 
 import itertools
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cache
 
@@ -9,6 +9,7 @@ from django.contrib.auth.hashers import make_password
 
 from coalition.access import Role, Tier
 from coalition.models import Condition, Membership, Nation, Operation, Sector, User
+from monitoring.models import Agreement, Incident, Party, Provision, ProvisionTerm, Report, Source
 from pledges.models import Allocation, Capability, Pledge, Requirement
 
 _number = itertools.count(1)
@@ -131,3 +132,62 @@ def an_allocation(pledge: Pledge, requirement: Requirement, quantity: int | Deci
     allocation = Allocation.objects.create(pledge=pledge, requirement=requirement, quantity=quantity)
     allocation.refresh_from_db()
     return allocation
+
+
+def a_party(code: str = "ru") -> Party:
+    names = {"ru": "Russian Federation", "ua": "Ukraine"}
+    return Party.objects.get_or_create(code=code, defaults={"name": names.get(code, code.capitalize())})[0]
+
+
+def a_source(code: str = "patrol-1", **fields) -> Source:
+    defaults = {"name": code, "source_class": Source.Class.MONITORS, "kind": Source.Kind.PATROL, **fields}
+    return Source.objects.get_or_create(code=code, defaults=defaults)[0]
+
+
+def a_report(kind: str = "explosion", at: datetime | None = None, **fields) -> Report:
+    """One report by a patrol, on 10 March 2027 at noon UTC unless told otherwise; it has no place unless given."""
+    at = at or datetime(2027, 3, 10, 12, tzinfo=UTC)
+    report = Report.objects.create(
+        **{
+            "source": fields.pop("source", None) or a_source(),
+            "kind": kind,
+            "occurred_from": at,
+            "occurred_until": at,
+            "occurred_on": at.date(),
+            **fields,
+        }
+    )
+    report.refresh_from_db()
+    return report
+
+
+def an_incident(title: str = "", at: datetime | None = None, **fields) -> Incident:
+    at = at or datetime(2027, 3, 10, 12, tzinfo=UTC)
+    incident = Incident.objects.create(
+        **{
+            "title": title or f"Incident {next(_number)}",
+            "kind": "explosion",
+            "occurred_from": at,
+            "occurred_until": at,
+            "occurred_on": at.date(),
+            **fields,
+        }
+    )
+    incident.refresh_from_db()
+    return incident
+
+
+def an_agreement(code: str = "pause", **fields) -> Agreement:
+    return Agreement.objects.get_or_create(code=code, defaults={"name": code.capitalize(), **fields})[0]
+
+
+def a_provision(article: str = "1", **fields) -> Provision:
+    agreement = fields.pop("agreement", None) or an_agreement()
+    return Provision.objects.create(
+        **{"agreement": agreement, "article": article, "kind": "cessation_of_fire", "text": "No fire.", **fields}
+    )
+
+
+def a_term(provision: Provision, party: str = "ru", begins_at: datetime | None = None, **fields) -> ProvisionTerm:
+    begins_at = begins_at or datetime(2027, 3, 1, tzinfo=UTC)
+    return ProvisionTerm.objects.create(provision=provision, party=a_party(party), begins_at=begins_at, **fields)

@@ -67,6 +67,18 @@ LIBRARIES = (
         },
     ),
     Library(
+        "leaflet.markercluster",
+        "1.5.3",
+        "MIT",
+        "markercluster",
+        {
+            "dist/leaflet.markercluster.js": "leaflet.markercluster.js",
+            "dist/MarkerCluster.css": "MarkerCluster.css",
+            "MIT-LICENCE.txt": "LICENSE",
+        },
+    ),
+    Library("mgrs", "2.1.0", "MIT", "mgrs", {"dist/mgrs.esm.js": "mgrs.esm.js", "license.md": "LICENSE"}),
+    Library(
         "uplot",
         "1.6.32",
         "MIT",

@@ -43,6 +43,13 @@ withdraw_pledge   own  -    -    any  any
 undo_pledge       own  -    -    any  any
 supersede_pledge  own  -    -    any  any
 import_pledges    own  -    -    any  any
+file_report       -    any  -    any  any
+edit_report       -    any  -    any  any
+import_reports    -    any  -    any  any
+screen_report     -    any  -    any  any
+merge_reports     -    any  -    any  any
+judge_incident    -    any  -    any  any
+verify_incident   -    any  -    any  any
 allocate          -    -    -    any  any
 keep_requirements -    -    -    any  any
 keep_capabilities -    -    -    any  any
@@ -50,6 +57,8 @@ keep_conditions   -    -    -    any  any
 keep_nations      -    -    -    any  any
 keep_operations   -    -    -    any  any
 keep_sectors      -    -    -    any  any
+keep_sources      -    -    -    any  any
+keep_agreements   -    -    -    any  any
 administer        -    -    -    -    any
 """
 # Which pledges a role finds, by release tier.

@@ -1,0 +1,267 @@
+"""How many events, reports and rounds were there, per day, cell and kind? Stored whole by the worker, per release tier.
+
+An **event** is an incident, or a report in scope that is not merged. Each tier counts exactly the rows it sees, by the
+place columns it sees: an incident it may not see is invisible, so the reports of it that it does see count as unmerged.
+``HexCount`` is counted from the rows; ``DailyCount`` and ``HexMonth`` are sums of it.
+
+Keys of marks: ``2026-03-20`` for a whole day, ``2026-03-20:608...`` for one cell of it (0: what has no cell), and
+``incident:7`` or ``source:3`` for the rows that hang on one, which are looked up here.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from django.db import connection
+from django.utils import timezone
+
+from coalition import stale
+from coalition.access import Tier
+from monitoring.models import OUT, CountedTally, HexCount, Incident, Report, Source
+from monitoring.placing import seen_place
+
+KIND = "counts"
+CHUNK_KEYS = 200
+NO_CELL = 0  # in keys, for what has no cell
+
+DIMENSIONS = "kind, accused_id, occurrence, source_class, sector_id"
+COUNTED = f"{DIMENSIONS}, place, count_unit"
+SUMS = "sum(events), sum(reports)"
+COUNTED_SUMS = f"{SUMS}, sum(low), sum(high), sum(unknown)"
+
+
+@dataclass(frozen=True)
+class Dirty:
+    """What a worker counts anew: whole days, and cells of other days as (day, cell)."""
+
+    days: frozenset[date]
+    cells: frozenset[tuple[date, int]]
+
+    @property
+    def all_days(self) -> list[date]:
+        return sorted(self.days | {day for day, _ in self.cells})
+
+    @property
+    def months(self) -> list[date]:
+        """The first days of the months they lie in."""
+        return sorted({day.replace(day=1) for day in self.all_days})
+
+
+@dataclass(frozen=True)
+class AsOf:
+    """How old the counts are: every change up to ``counted_until`` is in them."""
+
+    counted_until: datetime
+    waiting: int  # distinct keys
+    is_amber: bool
+
+
+def sweep() -> int:
+    """Count anew whatever is marked, until nothing is; return how many keys were counted. Opens its transactions."""
+    return stale.drain(KIND, recompute, chunk=CHUNK_KEYS)
+
+
+def mark_all() -> int:
+    """Mark every day that has reports, incidents or counts; return how many. Call while acting as the system."""
+    days: set[date] = set()
+    for model, name in ((Report, "occurred_on"), (Incident, "occurred_on"), (HexCount, "day")):
+        days |= set(model.objects.order_by().values_list(name, flat=True).distinct())
+    stale.mark(KIND, [f"{day:%Y-%m-%d}" for day in days])
+    return len(days)
+
+
+def as_of() -> AsOf:
+    """Return how old the counts are. One query."""
+    marks = stale.waiting(KIND)
+    return AsOf(counted_until=marks.since or timezone.now(), waiting=marks.keys, is_amber=stale.is_amber(marks.since))
+
+
+def recompute(keys: Iterable[str]) -> None:
+    """Store whole answers for these keys, and take away what has none any more.
+
+    Runs in the caller's transaction, which must be READ COMMITTED, act as the system and hold the keys' locks
+    (``stale.claim``). The months are locked on top: their sums are of days that another worker may be counting.
+    """
+    dirty = dirty_of(keys)
+    if not dirty.all_days:
+        return
+    stale.lock(KIND, [f"month:{month}" for month in dirty.months])
+    squares = _squares_of(dirty.days)
+    _count_days(dirty.days)
+    _count_cells(dirty.cells)
+    _sum_days(dirty.all_days)
+    squares |= _squares_of(dirty.days)
+    squares |= {(day.replace(day=1), cell) for day, cell in dirty.cells if cell != NO_CELL}
+    _sum_months(squares)
+
+
+def dirty_of(keys: Iterable[str]) -> Dirty:
+    """Return what marks stand for. Those of an incident or a source stand for the reports that hang on it now."""
+    days: set[date] = set()
+    cells: set[tuple[date, int]] = set()
+    named: dict[str, list[int]] = {"incident": [], "source": []}
+    for key in keys:
+        head, _, tail = key.partition(":")
+        if head in named:
+            named[head].append(int(tail))
+        elif tail:
+            cells.add((date.fromisoformat(head), int(tail)))
+        else:
+            days.add(date.fromisoformat(head))
+    if named["source"]:
+        of_sources = Report.objects.filter(source__in=named["source"]).order_by()
+        days |= set(of_sources.values_list("occurred_on", flat=True).distinct())
+        days |= set(
+            of_sources.filter(incident__isnull=False).values_list("incident__occurred_on", flat=True).distinct()
+        )
+    if named["incident"]:
+        for rows in (
+            Report.objects.filter(incident__in=named["incident"]),
+            Incident.objects.filter(pk__in=named["incident"]),
+        ):
+            for day, *seen in rows.order_by().values_list("occurred_on", "cell", "coalition_cell"):
+                cells |= {(day, cell or NO_CELL) for cell in seen}
+    return Dirty(days=frozenset(days), cells=frozenset(pair for pair in cells if pair[0] not in days))
+
+
+# --- from rows to counts, in SQL -------------------------------------------------------------
+
+
+def _seen_by_tiers(row: str) -> str:
+    """Return a join that repeats each row for every tier that sees it, with the place as that tier sees it."""
+
+    def as_seen(tier: Tier) -> str:
+        columns = seen_place(tier)
+        cell, sector, longitude = (
+            f"{row}.{name}" for name in (columns.cell, f"{columns.sector}_id", columns.longitude)
+        )
+        return f"({int(tier)}, {cell}, {sector}, {longitude})"
+
+    rows = ", ".join(as_seen(tier) for tier in Tier)
+    return f"JOIN LATERAL (VALUES {rows}) AS seen (tier, cell, sector_id, longitude) ON {row}.tier <= seen.tier"
+
+
+PLACE = f"""CASE WHEN seen.cell IS NOT NULL THEN '{CountedTally.Placed.PLACED}'
+    WHEN seen.longitude IS NOT NULL THEN '{CountedTally.Placed.TOO_VAGUE}' ELSE '{CountedTally.Placed.NO_PLACE}' END"""
+
+# Own monitors before all others; then the best Admiralty code, then the oldest report.
+STRONGEST = f"""(
+    SELECT source.source_class FROM monitoring_report AS report JOIN monitoring_source AS source
+        ON source.id = report.source_id
+    WHERE report.incident_id = incident.id AND report.tier <= seen.tier
+    ORDER BY source.source_class <> '{Source.Class.MONITORS}', report.reliability, report.credibility, report.id LIMIT 1
+)"""
+
+# Of reports and incidents named in ``touched``. Only those cells are kept that ``wanted`` names.
+COUNT = f"""
+INSERT INTO monitoring_hexcount (tier, day, cell, {COUNTED}, events, reports, low, high, unknown)
+WITH {{touched}}
+SELECT tier, day, cell, {COUNTED}, {COUNTED_SUMS} FROM (
+    SELECT seen.tier, report.occurred_on AS day, seen.cell, report.kind, report.accused_id,
+        coalesce(incident.occurrence, report.status) AS occurrence, source.source_class, seen.sector_id,
+        {PLACE} AS place, report.count_unit,
+        (incident.id IS NULL)::integer AS events, 1 AS reports,
+        coalesce(report.count_low, 0)::bigint AS low, coalesce(report.count_high, 0)::bigint AS high,
+        (report.count_low IS NULL)::integer AS unknown
+    FROM touched_reports JOIN monitoring_report AS report USING (id)
+    JOIN monitoring_source AS source ON source.id = report.source_id
+    {_seen_by_tiers("report")}
+    LEFT JOIN monitoring_incident AS incident
+        ON incident.id = report.incident_id AND incident.tier <= seen.tier AND incident.merged_into_id IS NULL
+    WHERE report.status NOT IN ('{OUT[0]}', '{OUT[1]}')
+    UNION ALL
+    SELECT seen.tier, incident.occurred_on, seen.cell, incident.kind, incident.accused_id,
+        incident.occurrence, coalesce({STRONGEST}, ''), seen.sector_id, {PLACE}, '', 1, 0, 0, 0, 0
+    FROM touched_incidents JOIN monitoring_incident AS incident USING (id)
+    {_seen_by_tiers("incident")}
+    WHERE incident.merged_into_id IS NULL
+) AS rows
+{{kept}}
+GROUP BY tier, day, cell, {COUNTED}
+"""
+
+OF_DAYS = """
+touched_reports AS (SELECT id FROM monitoring_report WHERE occurred_on = ANY(%(days)s)),
+touched_incidents AS (SELECT id FROM monitoring_incident WHERE occurred_on = ANY(%(days)s))
+"""
+
+
+def _touched(noun: str) -> str:
+    """Return a CTE of the rows that any tier sees in a wanted cell, each branch on an index."""
+    rows = f"SELECT thing.id FROM wanted JOIN monitoring_{noun} AS thing ON thing.occurred_on = wanted.day"
+    return f"""touched_{noun}s AS (
+        {rows} AND thing.cell = wanted.cell
+        UNION {rows} AND thing.coalition_cell = wanted.cell AND thing.coalition_cell IS DISTINCT FROM thing.cell
+        UNION {rows} AND wanted.cell = {NO_CELL} AND thing.cell IS NULL
+        UNION {rows} AND wanted.cell = {NO_CELL} AND thing.coalition_cell IS NULL
+            AND thing.coalition_cell IS DISTINCT FROM thing.cell
+    )"""
+
+
+WANTED = "wanted AS (SELECT * FROM unnest(%(days)s::date[], %(cells)s::bigint[]) AS wanted (day, cell))"
+OF_CELLS = f"{WANTED}, {_touched('report')}, {_touched('incident')}"
+KEPT = f"WHERE (day, coalesce(cell, {NO_CELL})) IN (SELECT day, cell FROM wanted)"
+
+
+def _count_days(days: Iterable[date]) -> None:
+    if days:
+        with connection.cursor() as cursor:
+            asked = {"days": sorted(days)}
+            cursor.execute("DELETE FROM monitoring_hexcount WHERE day = ANY(%(days)s)", asked)
+            cursor.execute(COUNT.format(touched=OF_DAYS, kept=""), asked)
+
+
+def _count_cells(cells: Iterable[tuple[date, int]]) -> None:
+    if cells:
+        pairs = sorted(cells)
+        asked = {"days": [day for day, _ in pairs], "cells": [cell for _, cell in pairs]}
+        with connection.cursor() as cursor:
+            for same in (
+                f"counted.cell = nullif(wanted.cell, {NO_CELL})",
+                f"wanted.cell = {NO_CELL} AND counted.cell IS NULL",
+            ):
+                cursor.execute(
+                    f"WITH {WANTED} DELETE FROM monitoring_hexcount AS counted USING wanted"
+                    f" WHERE counted.day = wanted.day AND {same}",
+                    asked,
+                )
+            cursor.execute(COUNT.format(touched=OF_CELLS, kept=KEPT), asked)
+
+
+def _sum_days(days: list[date]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM monitoring_dailycount WHERE day = ANY(%s)", [days])
+        cursor.execute(
+            f"INSERT INTO monitoring_dailycount (tier, day, {COUNTED}, events, reports, low, high, unknown)"
+            f" SELECT tier, day, {COUNTED}, {COUNTED_SUMS} FROM monitoring_hexcount WHERE day = ANY(%s)"
+            f" GROUP BY tier, day, {COUNTED}",
+            [days],
+        )
+
+
+def _squares_of(days: Iterable[date]) -> set[tuple[date, int]]:
+    """Return (month, cell) for all cells counted on these days."""
+    if not days:
+        return set()
+    found = HexCount.objects.filter(day__in=sorted(days), cell__isnull=False).order_by().values_list("day", "cell")
+    return {(day.replace(day=1), cell) for day, cell in found.distinct()}
+
+
+def _sum_months(squares: Iterable[tuple[date, int]]) -> None:
+    pairs = sorted(squares)
+    asked = {"months": [month for month, _ in pairs], "cells": [cell for _, cell in pairs]}
+    wanted = "wanted AS (SELECT * FROM unnest(%(months)s::date[], %(cells)s::bigint[]) AS wanted (month, cell))"
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"WITH {wanted} DELETE FROM monitoring_hexmonth AS counted USING wanted"
+            " WHERE counted.month = wanted.month AND counted.cell = wanted.cell",
+            asked,
+        )
+        cursor.execute(
+            f"INSERT INTO monitoring_hexmonth (tier, month, cell, {DIMENSIONS}, events, reports)"
+            f" WITH {wanted} SELECT tier, month, counted.cell, {DIMENSIONS}, {SUMS}"
+            " FROM wanted JOIN monitoring_hexcount AS counted ON counted.cell = wanted.cell"
+            " AND counted.day >= wanted.month AND counted.day < wanted.month + interval '1 month'"
+            f" GROUP BY tier, month, counted.cell, {DIMENSIONS}",
+            asked,
+        )

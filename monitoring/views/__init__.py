@@ -1,0 +1,1 @@
+"""Pages of the monitors. Thin: who may, what was asked, which template."""
