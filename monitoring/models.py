@@ -637,6 +637,8 @@ class Report(Place, Record):
     narrative = models.TextField(blank=True, max_length=8000)
     source_url = models.CharField("address", max_length=2000, blank=True)
     original = models.JSONField(null=True, blank=True, editable=False, help_text="The row as it stood in the file")
+    content_hash = models.UUIDField(null=True, editable=False, help_text="Of what the file said when it came last")
+    imported_version = models.PositiveIntegerField(null=True, editable=False, help_text="As the last import left it")
 
     status = models.CharField(max_length=18, choices=Occurrence, default=Occurrence.RECEIVED, editable=False)
     incident = models.ForeignKey(
@@ -727,6 +729,40 @@ class Report(Place, Record):
 
     def get_absolute_url(self) -> str:
         return reverse("monitoring:report", args=[self.pk])
+
+
+class StagedReport(models.Model):
+    """A row of a file on its way to become a report: tried, not yet committed (``importing``).
+
+    The table has the columns of Report that a file fills, besides these, and is not logged: after a crash of the database
+    it is empty, and the file is tried again. It is under no row policy, so that rows can be copied into it; nobody asks it
+    but through a batch that they may see.
+    """
+
+    batch = models.ForeignKey(ImportBatch, models.DO_NOTHING, db_constraint=False, related_name="+")
+    number = models.IntegerField(help_text="Line in the file")
+    outcome = models.CharField(max_length=8)
+    approved = models.BooleanField()
+    external_id = models.CharField(max_length=200)
+    content_hash = models.UUIDField()
+    target_id = models.BigIntegerField(null=True)
+    based_on = models.IntegerField(null=True)
+    remarks = models.JSONField(null=True)
+    changes = models.JSONField(null=True)
+    kind = models.CharField(max_length=20, choices=kinds.Kind)
+    occurred_on = models.DateField()
+    place_name = models.CharField(max_length=300)
+    longitude = models.FloatField(null=True)
+    latitude = models.FloatField(null=True)
+    place_precision_m = models.FloatField(null=True)
+    narrative = models.TextField()
+
+    class Meta:
+        managed = False
+        ordering = ["number"]
+
+    def __str__(self):
+        return f"{self.batch_id} line {self.number}"
 
 
 class OfReportQuerySet(models.QuerySet):
