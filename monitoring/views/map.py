@@ -78,7 +78,7 @@ class MapForm(forms.Form):
         return Asked(
             first=found["occurred_after"],
             last=found["occurred_before"],
-            box=Box(*found["bbox"]) if found["bbox"] else None,
+            box=Box(*found["bbox"]) if found.get("bbox") else None,
             kinds=(found["kind"],) if found["kind"] else tuple(KINDS_OF[Family(family)]) if family else (),
             accused=found["accused"].pk if found["accused"] else None,
             occurrences=(found["occurrence"],) if found["occurrence"] else (),
