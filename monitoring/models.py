@@ -16,6 +16,7 @@ from coalition.models import ImportBatch, Sector, SharedQuerySet, User
 from monitoring import kinds
 
 LARGEST = 10**7  # rounds, people, aircraft; more is a slip of the hand
+COVERED_TOGETHER = 100  # ids whose coverage is worked out together: one mark for so many rows of an import
 VAGUEST_M = 10_000  # a place vaguer than this has no sector and no cell: it is counted as "place too vague"
 HALF_THE_EARTH_M = 20_100_000  # nothing is vaguer
 COUNT = {"validators": [MaxValueValidator(LARGEST)], "null": True, "blank": True}
@@ -227,7 +228,15 @@ class Provision(Record):
 
     class Meta(Record.Meta):
         ordering = ["agreement", "article"]
-        triggers = [BUMP]  # no tombstone: it has no tier of its own, so one would tell everybody of a hidden agreement
+        # No tombstone: it has no tier of its own, so one would tell everybody of a hidden agreement.
+        triggers = [
+            BUMP,
+            *marks_stale(
+                "coverage",
+                "SELECT 'provision:' || id FROM changed_rows",
+                heeds=("agreement_id", "kind", "act_kinds", "facility_classes"),
+            ),
+        ]
         constraints = [models.UniqueConstraint(fields=["agreement", "article"], name="provision_article_once")]
 
     def __str__(self):
@@ -251,7 +260,14 @@ class ProvisionTerm(Record):
 
     class Meta(Record.Meta):
         ordering = ["provision", "party", "begins_at"]
-        triggers = [BUMP]
+        triggers = [
+            BUMP,
+            *marks_stale(
+                "coverage",
+                "SELECT 'provision:' || provision_id FROM changed_rows",
+                heeds=("provision_id", "party_id", "begins_at", "ends_at"),
+            ),
+        ]
         constraints = [
             models.CheckConstraint(
                 condition=Q(ends_at__isnull=True) | Q(ends_at__gt=F("begins_at")),
@@ -336,6 +352,18 @@ class Place(models.Model):
     def too_vague(self) -> bool:
         """True where there is a place, but none that a sector or cell could be told from."""
         return self.longitude is not None and self.cell is None
+
+
+SEEN_PLACE = (  # what is seen of a place by any tier; sectors, zones and cells follow from it
+    "longitude",
+    "latitude",
+    "place_precision_m",
+    "sensitive",
+    "coalition_longitude",
+    "coalition_latitude",
+    "public_longitude",
+    "public_latitude",
+)
 
 
 def place_constraints(noun: str) -> list[models.CheckConstraint]:
@@ -442,7 +470,27 @@ class Incident(Place, Record):
 
     class Meta(Record.Meta):
         ordering = ["-occurred_from", "-id"]
-        triggers = [*Record.Meta.triggers, HIDDEN, *COUNTS_OF_INCIDENTS]
+        triggers = [
+            *Record.Meta.triggers,
+            HIDDEN,
+            *COUNTS_OF_INCIDENTS,
+            *marks_stale(
+                "coverage",
+                f"SELECT 'incidents:' || number FROM (SELECT DISTINCT id / {COVERED_TOGETHER} AS number"
+                " FROM changed_rows) AS blocks",
+                heeds=(
+                    "kind",
+                    "facility_class",
+                    "accused_id",
+                    "attribution",
+                    "attributed_to_id",
+                    "occurred_from",
+                    "occurred_until",
+                    "tier",
+                    *SEEN_PLACE,
+                ),
+            ),
+        ]
         constraints = [
             *place_constraints("incident"),
             *time_constraints("incident"),
@@ -595,6 +643,8 @@ class Report(Place, Record):
     narrative = models.TextField(blank=True, max_length=8000)
     source_url = models.CharField("address", max_length=2000, blank=True)
     original = models.JSONField(null=True, blank=True, editable=False, help_text="The row as it stood in the file")
+    content_hash = models.UUIDField(null=True, editable=False, help_text="Of what the file said when it came last")
+    imported_version = models.PositiveIntegerField(null=True, editable=False, help_text="As the last import left it")
 
     status = models.CharField(max_length=18, choices=Occurrence, default=Occurrence.RECEIVED, editable=False)
     incident = models.ForeignKey(
@@ -610,7 +660,26 @@ class Report(Place, Record):
 
     class Meta(Record.Meta):
         ordering = ["-occurred_from", "-id"]
-        triggers = [BUMP_UNLESS_HIDDEN, GONE, HIDDEN, *COUNTS_OF_REPORTS]
+        triggers = [
+            BUMP_UNLESS_HIDDEN,
+            GONE,
+            HIDDEN,
+            *COUNTS_OF_REPORTS,
+            *marks_stale(
+                "coverage",
+                f"SELECT 'reports:' || number FROM (SELECT DISTINCT id / {COVERED_TOGETHER} AS number"
+                " FROM changed_rows) AS blocks",
+                heeds=(
+                    "kind",
+                    "facility_class",
+                    "accused_id",
+                    "occurred_from",
+                    "occurred_until",
+                    "tier",
+                    *SEEN_PLACE,
+                ),
+            ),
+        ]
         constraints = [
             *place_constraints("report"),
             *time_constraints("report"),
@@ -666,6 +735,40 @@ class Report(Place, Record):
 
     def get_absolute_url(self) -> str:
         return reverse("monitoring:report", args=[self.pk])
+
+
+class StagedReport(models.Model):
+    """A row of a file on its way to become a report: tried, not yet committed (``importing``).
+
+    The table has the columns of Report that a file fills, besides these, and is not logged: after a crash of the database
+    it is empty, and the file is tried again. It is under no row policy, so that rows can be copied into it; nobody asks it
+    but through a batch that they may see.
+    """
+
+    batch = models.ForeignKey(ImportBatch, models.DO_NOTHING, db_constraint=False, related_name="+")
+    number = models.IntegerField(help_text="Line in the file")
+    outcome = models.CharField(max_length=8)
+    approved = models.BooleanField()
+    external_id = models.CharField(max_length=200)
+    content_hash = models.UUIDField()
+    target_id = models.BigIntegerField(null=True)
+    based_on = models.IntegerField(null=True)
+    remarks = models.JSONField(null=True)
+    changes = models.JSONField(null=True)
+    kind = models.CharField(max_length=20, choices=kinds.Kind)
+    occurred_on = models.DateField()
+    place_name = models.CharField(max_length=300)
+    longitude = models.FloatField(null=True)
+    latitude = models.FloatField(null=True)
+    place_precision_m = models.FloatField(null=True)
+    narrative = models.TextField()
+
+    class Meta:
+        managed = False
+        ordering = ["number"]
+
+    def __str__(self):
+        return f"{self.batch_id} line {self.number}"
 
 
 class OfReportQuerySet(models.QuerySet):
@@ -730,91 +833,6 @@ class PartyResponse(Record):
 
     def __str__(self):
         return f"{self.party}: {self.get_stance_display()}"
-
-
-class ReportStep(models.Model):
-    """One step of a report through triage: who screened it, from where to where, when and why. Never changed afterwards."""
-
-    # The app role may not delete steps: the database takes them along when an import is undone.
-    report = models.ForeignKey(Report, models.DO_NOTHING, related_name="steps")
-    user = models.ForeignKey(User, models.PROTECT, null=True, related_name="+", help_text="Empty: the system")
-    kind = models.CharField(max_length=18, help_text="The step's name in ``monitoring.triage``")
-    from_status = models.CharField(max_length=18, choices=Occurrence)
-    to_status = models.CharField(max_length=18, choices=Occurrence)
-    reason = models.CharField(max_length=1000, blank=True)
-    before = models.JSONField(default=dict, blank=True, help_text="What an undo must put back")
-    undoes = models.OneToOneField("self", models.DO_NOTHING, null=True, blank=True, related_name="undone_by")
-    moved_at = models.DateTimeField(db_default=Now())
-
-    objects = OfReportQuerySet.as_manager()
-
-    class Meta:
-        ordering = ["id"]
-
-    def __str__(self):
-        return f"V{self.report_id}: {self.from_status} to {self.to_status}"
-
-
-class IncidentStepQuerySet(models.QuerySet):
-    def visible_to(self, user):
-        """Keep steps of visible incidents; one that names another incident only where that is visible too."""
-        other = Q(other__isnull=True) | seen_by(user, tier="other__tier", nation=None)
-        return self.filter(seen_by(user, tier="incident__tier", nation=None), other)
-
-
-class IncidentStep(models.Model):
-    """What was done with an incident: merged, split, judged, verified, taken back. Never changed afterwards."""
-
-    # As with reports, the database takes the steps along when a merge that made an incident is taken back.
-    incident = models.ForeignKey(Incident, models.DO_NOTHING, related_name="steps")
-    other = models.ForeignKey(
-        Incident, models.DO_NOTHING, null=True, related_name="+", help_text="The one absorbed, or split off"
-    )
-    user = models.ForeignKey(User, models.PROTECT, null=True, related_name="+", help_text="Empty: the system")
-    kind = models.CharField(
-        max_length=8, help_text="The step's name in ``monitoring.merging`` or ``monitoring.judging``"
-    )
-    reason = models.CharField(max_length=1000, blank=True)
-    before = models.JSONField(default=dict, blank=True, help_text="What an undo must put back")
-    undoes = models.OneToOneField("self", models.DO_NOTHING, null=True, blank=True, related_name="undone_by")
-    caused_by = models.ForeignKey("self", models.DO_NOTHING, null=True, blank=True, related_name="caused")
-    taken_at = models.DateTimeField(db_default=Now())
-
-    objects = IncidentStepQuerySet.as_manager()
-
-    class Meta:
-        ordering = ["id"]
-
-    def __str__(self):
-        return f"I{self.incident_id}: {self.kind}"
-
-
-class ReportMoveQuerySet(models.QuerySet):
-    def visible_to(self, user):
-        """Keep moves of visible reports between visible incidents."""
-        ends = [
-            Q(**{f"{end}__isnull": True}) | seen_by(user, tier=f"{end}__tier", nation=None)
-            for end in ("from_incident", "to_incident")
-        ]
-        return self.filter(seen_by(user, tier="report__tier", nation=None), *ends)
-
-
-class ReportMove(models.Model):
-    """Which report came from where and went where in a step: what taking it back needs."""
-
-    step = models.ForeignKey(IncidentStep, models.DO_NOTHING, related_name="moves")
-    report = models.ForeignKey(Report, models.DO_NOTHING, related_name="moves")
-    from_incident = models.ForeignKey(Incident, models.DO_NOTHING, null=True, related_name="+")
-    to_incident = models.ForeignKey(Incident, models.DO_NOTHING, null=True, related_name="+")
-
-    objects = ReportMoveQuerySet.as_manager()
-
-    class Meta:
-        ordering = ["step", "report"]
-        constraints = [models.UniqueConstraint(fields=["step", "report"], name="move_once_per_step_and_report")]
-
-    def __str__(self):
-        return f"V{self.report_id} in step {self.step_id}"
 
 
 class CountQuerySet(models.QuerySet):
@@ -938,3 +956,162 @@ class HexMonth(Tally):
 
     def __str__(self):
         return f"{self.month:%Y-%m} {self.cell} {self.kind}: {self.events}"
+
+
+class CoverageQuerySet(models.QuerySet):
+    def visible_to(self, user):
+        """Keep the answers that hold at the user's tier, on things and of agreements that they may see."""
+        tier = actor_of(user).tier
+        return self.filter(
+            Q(report__tier__lte=tier) | Q(incident__tier__lte=tier),
+            tier_from__lte=tier,
+            tier_until__gte=tier,
+            provision__agreement__tier__lte=tier,
+        )
+
+
+class Coverage(models.Model):
+    """Whether a provision covers an act by one party's dates: the stored answer of ``monitoring.coverage``.
+
+    Only where the answer of at least one party is not *no*. ``tier_from`` to ``tier_until`` are the tiers it holds for:
+    one that sees a sensitive place less exactly has an answer of its own. No foreign key guards it: it goes with the
+    next sweep, and readers join what it is about.
+    """
+
+    class Answer(models.TextChoices):
+        YES = "yes", "Covered"
+        NO = "no", "Not in force"
+        UNCLEAR = "unclear", "Cannot tell"
+
+    class When(models.TextChoices):
+        WITHIN = "within", "Within the term"
+        BEFORE = "before", "Before it began"
+        AFTER = "after", "After it ended"
+        BETWEEN = "between", "Between two terms"
+        ACROSS_START = "across_start", "Across its beginning"
+        ACROSS_END = "across_end", "Across its end"
+
+    report = models.ForeignKey(
+        Report, models.DO_NOTHING, null=True, db_constraint=False, db_index=False, related_name="coverage"
+    )
+    incident = models.ForeignKey(
+        Incident, models.DO_NOTHING, null=True, db_constraint=False, db_index=False, related_name="coverage"
+    )
+    provision = models.ForeignKey(
+        Provision, models.DO_NOTHING, db_constraint=False, db_index=False, related_name="coverage"
+    )
+    party = models.ForeignKey(
+        Party, models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+", help_text="By whose dates"
+    )
+    tier_from = models.PositiveSmallIntegerField(choices=Tier)
+    tier_until = models.PositiveSmallIntegerField(choices=Tier)
+    answer = models.CharField(max_length=7, choices=Answer)
+    when = models.CharField(max_length=12, choices=When)
+    at = models.DateTimeField(null=True, help_text="The beginning or end of the term that decided")
+    doubts = ArrayField(models.CharField(max_length=10), default=list, help_text="Dimensions of which one cannot tell")
+
+    objects = CoverageQuerySet.as_manager()
+
+    class Meta:
+        verbose_name_plural = "coverage"
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(report__isnull=True, incident__isnull=False)
+                | Q(report__isnull=False, incident__isnull=True),
+                name="coverage_is_of_one_thing",
+            ),
+            models.CheckConstraint(condition=Q(tier_until__gte=F("tier_from")), name="coverage_tiers_in_order"),
+        ]
+        indexes = [
+            models.Index(fields=["report"], condition=Q(report__isnull=False), name="coverage_of_report"),
+            models.Index(fields=["incident"], condition=Q(incident__isnull=False), name="coverage_of_incident"),
+            models.Index(fields=["provision", "party", "answer"], name="coverage_by_provision"),
+        ]
+
+    def __str__(self):
+        return f"{self.get_answer_display()} under provision {self.provision_id} by party {self.party_id}"
+
+
+class ReportStep(models.Model):
+    """One step of a report through triage: who screened it, from where to where, when and why. Never changed afterwards."""
+
+    # The app role may not delete steps: the database takes them along when an import is undone.
+    report = models.ForeignKey(Report, models.DO_NOTHING, related_name="steps")
+    user = models.ForeignKey(User, models.PROTECT, null=True, related_name="+", help_text="Empty: the system")
+    kind = models.CharField(max_length=18, help_text="The step's name in ``monitoring.triage``")
+    from_status = models.CharField(max_length=18, choices=Occurrence)
+    to_status = models.CharField(max_length=18, choices=Occurrence)
+    reason = models.CharField(max_length=1000, blank=True)
+    before = models.JSONField(default=dict, blank=True, help_text="What an undo must put back")
+    undoes = models.OneToOneField("self", models.DO_NOTHING, null=True, blank=True, related_name="undone_by")
+    moved_at = models.DateTimeField(db_default=Now())
+
+    objects = OfReportQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self):
+        return f"V{self.report_id}: {self.from_status} to {self.to_status}"
+
+
+class IncidentStepQuerySet(models.QuerySet):
+    def visible_to(self, user):
+        """Keep steps of visible incidents; one that names another incident only where that is visible too."""
+        other = Q(other__isnull=True) | seen_by(user, tier="other__tier", nation=None)
+        return self.filter(seen_by(user, tier="incident__tier", nation=None), other)
+
+
+class IncidentStep(models.Model):
+    """What was done with an incident: merged, split, judged, verified, taken back. Never changed afterwards."""
+
+    # As with reports, the database takes the steps along when a merge that made an incident is taken back.
+    incident = models.ForeignKey(Incident, models.DO_NOTHING, related_name="steps")
+    other = models.ForeignKey(
+        Incident, models.DO_NOTHING, null=True, related_name="+", help_text="The one absorbed, or split off"
+    )
+    user = models.ForeignKey(User, models.PROTECT, null=True, related_name="+", help_text="Empty: the system")
+    kind = models.CharField(
+        max_length=8, help_text="The step's name in ``monitoring.merging`` or ``monitoring.judging``"
+    )
+    reason = models.CharField(max_length=1000, blank=True)
+    before = models.JSONField(default=dict, blank=True, help_text="What an undo must put back")
+    undoes = models.OneToOneField("self", models.DO_NOTHING, null=True, blank=True, related_name="undone_by")
+    caused_by = models.ForeignKey("self", models.DO_NOTHING, null=True, blank=True, related_name="caused")
+    taken_at = models.DateTimeField(db_default=Now())
+
+    objects = IncidentStepQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self):
+        return f"I{self.incident_id}: {self.kind}"
+
+
+class ReportMoveQuerySet(models.QuerySet):
+    def visible_to(self, user):
+        """Keep moves of visible reports between visible incidents."""
+        ends = [
+            Q(**{f"{end}__isnull": True}) | seen_by(user, tier=f"{end}__tier", nation=None)
+            for end in ("from_incident", "to_incident")
+        ]
+        return self.filter(seen_by(user, tier="report__tier", nation=None), *ends)
+
+
+class ReportMove(models.Model):
+    """Which report came from where and went where in a step: what taking it back needs."""
+
+    step = models.ForeignKey(IncidentStep, models.DO_NOTHING, related_name="moves")
+    report = models.ForeignKey(Report, models.DO_NOTHING, related_name="moves")
+    from_incident = models.ForeignKey(Incident, models.DO_NOTHING, null=True, related_name="+")
+    to_incident = models.ForeignKey(Incident, models.DO_NOTHING, null=True, related_name="+")
+
+    objects = ReportMoveQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["step", "report"]
+        constraints = [models.UniqueConstraint(fields=["step", "report"], name="move_once_per_step_and_report")]
+
+    def __str__(self):
+        return f"V{self.report_id} in step {self.step_id}"

@@ -34,6 +34,7 @@ INSTANT = pa.timestamp("us", "UTC")
 MOST_REMEMBERED = 200_000  # different texts of one reader
 SHOWN = 80  # characters of a bad value that a problem repeats
 EPOCH = date(1970, 1, 1)
+END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 
 # What a report takes from a file, in the order of the staging table: column of Report and its Arrow type.
 DRAFT: dict[str, pa.DataType] = {
@@ -117,7 +118,7 @@ class Knowing:
     find_place: Callable[[str], Spot | None] = lambda name: None
     tier: int = Tier.COALITION  # of a row that names none
     illustrative: bool = False
-    now: datetime = datetime.max.replace(tzinfo=UTC)
+    now: datetime = END_OF_TIME
     first_agreed_on: date | None = None  # when the first agreement that is kept here began
     areas: Areas = field(default_factory=Areas)
 
@@ -245,6 +246,8 @@ class _Chunk:
         if not self.has(target):
             return Answers([None], np.zeros(self.size if rows is None else len(rows), np.int64))
         read = self.reader.reads[target]
+        if not read.fields and read.reader:  # the same for every row
+            return Answers([read.reader(self.knowing)], np.zeros(self.size if rows is None else len(rows), np.int64))
         arrays = [self.texts(name) for name in read.fields]
         if rows is not None:
             arrays = [array.take(pa.array(rows)) for array in arrays]
@@ -259,7 +262,7 @@ class _Chunk:
                 try:
                     memory[words] = read.reader(self.knowing, *words) if read.reader else words[0] or None
                 except Unclear as unclear:
-                    memory[words] = unclear
+                    memory[words] = unclear.with_traceback(None)  # which would keep this chunk alive
             found = memory[words]
             if isinstance(found, Unclear):
                 wrong[place] = found
@@ -315,10 +318,8 @@ class _Chunk:
         read = self.reader.reads.get(target)
         if read is None or not self.has(target):
             return pa.repeat(pa.scalar("", pa.string()), self.size)
-        if read.reader:
-            text = pc.fill_null(self.ask(target).column(pa.string()), "")
-        else:
-            text = self.texts(read.fields[0])
+        asked = read.reader is not None
+        text = pc.fill_null(self.ask(target).column(pa.string()), "") if asked else self.texts(read.fields[0])
         most = LONGEST[target]
         too_long = pc.greater(pc.utf8_length(text), most)
         if pc.any(too_long).as_py():
@@ -522,7 +523,7 @@ def _instants(answers: Answers, of: Callable[[When], datetime]) -> np.ndarray:
 
 
 def _local_days(instants: np.ndarray, zone: ZoneInfo) -> np.ndarray:
-    """Return the local day of each instant as days since 1970. Offsets are looked up once an hour: no zone changes within."""
+    """Return the local day of each instant as days since 1970. Zones change at whole hours."""
     hours, which = np.unique(instants.astype("datetime64[h]").astype(np.int64), return_inverse=True)
     offsets = []
     for hour in hours.tolist():

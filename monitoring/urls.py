@@ -3,8 +3,12 @@
 from django.urls import include, path
 
 from monitoring.views import incidents, places, reports, triage
+from monitoring.views import map as map_views
 
-map_urls = []
+map_urls = [
+    path("", map_views.page, name="map"),
+    path("map/zones.geojson", map_views.zones, name="map_zones"),
+]
 place_urls = [
     path("places/convert/", places.convert, name="place_convert"),
     path("places/search/", places.search, name="place_search"),
