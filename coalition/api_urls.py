@@ -10,6 +10,7 @@ from coalition.changes import ChangesViewSet
 from coalition.refusals import no_such_address
 from coalition.schema import docs
 from monitoring import api as monitoring_api
+from monitoring import incidents_api
 from pledges import api as pledges_api
 from pledges import readiness_api
 
@@ -27,6 +28,7 @@ router.register("pledges", pledges_api.PledgeViewSet, basename="pledges")
 router.register("allocations", pledges_api.AllocationViewSet, basename="allocations")
 router.register("readiness", readiness_api.ReadinessViewSet, basename="readiness")
 router.register("reports", monitoring_api.ReportViewSet, basename="reports")
+router.register("incidents", incidents_api.IncidentViewSet, basename="incidents")
 router.register("parties", monitoring_api.PartyViewSet, basename="parties")
 router.register("sources", monitoring_api.SourceViewSet, basename="sources")
 
