@@ -264,6 +264,10 @@ class IncidentViewSet(CoalitionViewSet):
         "respond": "judge_incident",
     }
 
+    def filter_queryset(self, queryset):
+        """Lists leave out what was merged into another; asked for by its id it is there."""
+        return super().filter_queryset(queryset) if self.action == "list" else queryset
+
     def merged_into(self, keys: Iterable[Any]) -> dict[Any, Any]:
         rows = Incident.objects.visible_to(self.request.user).filter(pk__in=list(keys), merged_into__isnull=False)
         return {pk: merging.standing(pk, by=self.request.user).pk for pk in rows.values_list("pk", flat=True)}

@@ -197,11 +197,11 @@ def test_candidates_come_with_reasons(client):
     assert client.get(f"/api/v1/reports/{one.pk}/candidates/?limit=0").status_code == 400
 
 
-@pytest.mark.parametrize("format", ["csv", "geojson"])
-def test_incidents_come_as_files(client, format):
+@pytest.mark.parametrize("kind", ["csv", "geojson"])
+def test_incidents_come_as_files(client, kind):
     made = opened(client, *some_reports(2), title="=1+1")
-    body = b"".join(client.get(f"/api/v1/incidents/?format={format}").streaming_content).decode()
-    if format == "csv":
+    body = b"".join(client.get(f"/api/v1/incidents/?format={kind}").streaming_content).decode()
+    if kind == "csv":
         assert "'=1+1" in body
     else:
         [feature] = json.loads(body)["features"]
