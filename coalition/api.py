@@ -4,7 +4,7 @@ A viewset reads with a flat serializer and writes by calling the domain; it hold
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.conf import settings
@@ -134,6 +134,7 @@ class CoalitionViewSet(ApiViewSet):
     """Rows of one model that the user may see.
 
     ``columns`` say what a row shows, in every format; ``orderings`` map public names to the fields a list is ordered by.
+    ``worked_out``: fields that change without the row, from the date or other rows; the feed of changes leaves them out.
     """
 
     columns: Columns
@@ -142,6 +143,7 @@ class CoalitionViewSet(ApiViewSet):
     orderings: dict[str, str] = {"id": "id"}
     default_ordering = "id"
     versioned = True
+    worked_out: tuple[str, ...] = ()
 
     def get_queryset(self) -> QuerySet:
         return super().get_queryset().visible_to(self.request.user)
@@ -202,6 +204,10 @@ class CoalitionViewSet(ApiViewSet):
         if answered.replayed:
             headers["Idempotency-Replayed"] = "true"
         return Response(row, status=answered.status, headers=headers)
+
+    def merged_into(self, keys: Iterable[Any]) -> dict[Any, Any]:
+        """Return, for those of the primary keys that were merged, the id each became, as the asking user may see it."""
+        return {}
 
     def lookup_name(self) -> str:
         """Return the field of a row that stands in its address."""

@@ -5,6 +5,8 @@ from drf_spectacular.views import SpectacularAPIView
 from rest_framework.routers import DefaultRouter
 
 from coalition import exports_api, kernel_api
+from coalition.api import CoalitionViewSet
+from coalition.changes import ChangesViewSet
 from coalition.refusals import no_such_address
 from coalition.schema import docs
 from monitoring import api as monitoring_api
@@ -28,8 +30,13 @@ router.register("reports", monitoring_api.ReportViewSet, basename="reports")
 router.register("parties", monitoring_api.PartyViewSet, basename="parties")
 router.register("sources", monitoring_api.SourceViewSet, basename="sources")
 
+CHANGING = {
+    name: viewset for name, viewset, _ in router.registry if issubclass(viewset, CoalitionViewSet) and viewset.versioned
+}
+
 app_name = "api"
 urlpatterns = [
+    path("changes/", ChangesViewSet.as_view({"get": "list"}, resources=CHANGING), name="changes"),
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
     path("docs/", docs, name="docs"),
     path("", include(router.urls)),

@@ -62,6 +62,7 @@ class Column:
     about: str = ""
     choices: tuple[tuple[Any, str], ...] | list | None = None
     nullable: bool | None = None
+    may_be_blank: bool = False
     planning_only: bool = False
     example: Any = None
     schema: dict[str, Any] | None = field(default=None, hash=False)
@@ -174,6 +175,7 @@ def completed(model: type[Model], column: Column) -> Column:
         choices=tuple(choices) if choices else None,
         about=column.about or str(last.help_text or ""),
         nullable=nullable if column.nullable is None else column.nullable,
+        may_be_blank=last.blank,
     )
 
 
@@ -215,7 +217,8 @@ def field_of(column: Column) -> serializers.Field:
         made = serializers.JSONField(**about)
         return extend_schema_field(column.schema)(made)
     if column.choices:
-        return serializers.ChoiceField(choices=list(column.choices), **about)
+        blank = column.may_be_blank and column.kind is Kind.WORD
+        return serializers.ChoiceField(choices=list(column.choices), allow_blank=blank, **about)
     match column.kind:
         case Kind.INTEGER:
             return serializers.IntegerField(**about)

@@ -222,6 +222,7 @@ class ConditionViewSet(CoalitionViewSet):
 
     queryset = Condition.objects.all()
     columns = CONDITIONS
+    worked_out = ("is_overdue",)
     filterset_class = ConditionFilters
     orderings = {"id": "id", "title": "title", "due_on": "due_on", "changed_at": "changed_at"}
     inputs = {"create": ConditionInput, "partial_update": ConditionChange}

@@ -106,10 +106,18 @@ class ReportFilter(django_filters.FilterSet):
     kind = ticks(choices=Kind.choices, label="Kind")
     family = ticks(method="in_family", choices=Family.choices, label="Family")
     accused = django_filters.ModelMultipleChoiceFilter(
-        queryset=Party.objects.order_by("name"), to_field_name="code", widget=Ticks, label="Accused"
+        method="of_parties",
+        queryset=Party.objects.order_by("name"),
+        to_field_name="code",
+        widget=Ticks,
+        label="Accused",
     )
     accuser = django_filters.ModelMultipleChoiceFilter(
-        queryset=Party.objects.order_by("name"), to_field_name="code", widget=Ticks, label="Accuser"
+        method="of_parties",
+        queryset=Party.objects.order_by("name"),
+        to_field_name="code",
+        widget=Ticks,
+        label="Accuser",
     )
     occurrence = ticks(choices=Occurrence.choices, label="Occurrence")
     min_reliability = django_filters.ChoiceFilter(
@@ -194,6 +202,9 @@ class ReportFilter(django_filters.FilterSet):
             is_sector = area.kind == Sector.Kind.SECTOR
             wanted |= Q(**{seen.sector: area.pk}) if is_sector else Q(**{f"{seen.zones}__contains": [area.pk]})
         return rows.filter(wanted)
+
+    def of_parties(self, rows: QuerySet, name: str, parties: list[Party]) -> QuerySet:
+        return rows.filter(**{f"{name}__in": parties}) if parties else rows
 
     def in_family(self, rows: QuerySet, name: str, families: list[str]) -> QuerySet:
         kinds = [kind for family in families for kind in KINDS_OF[Family(family)]]

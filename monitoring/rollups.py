@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from django.db import connection
-from django.db.models import Max, Min
 from django.utils import timezone
 
 from coalition import stale
-from coalition.access import SYSTEM, Tier, acting_as
+from coalition.access import Tier
 from monitoring.models import OUT, CountedTally, HexCount, Incident, Report, Source
 from monitoring.placing import seen_place
 

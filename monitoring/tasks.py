@@ -1,4 +1,4 @@
-"""Celery's door to the monitors' part. No rules live here."""
+"""Celery's door to the monitors' work. No rules live here."""
 
 from celery import shared_task
 

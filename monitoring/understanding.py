@@ -34,6 +34,7 @@ INSTANT = pa.timestamp("us", "UTC")
 MOST_REMEMBERED = 200_000  # different texts of one reader
 SHOWN = 80  # characters of a bad value that a problem repeats
 EPOCH = date(1970, 1, 1)
+END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 
 # What a report takes from a file, in the order of the staging table: column of Report and its Arrow type.
 DRAFT: dict[str, pa.DataType] = {
@@ -117,7 +118,7 @@ class Knowing:
     find_place: Callable[[str], Spot | None] = lambda name: None
     tier: int = Tier.COALITION  # of a row that names none
     illustrative: bool = False
-    now: datetime = datetime.max.replace(tzinfo=UTC)
+    now: datetime = END_OF_TIME
     first_agreed_on: date | None = None  # when the first agreement that is kept here began
     areas: Areas = field(default_factory=Areas)
 
@@ -245,6 +246,8 @@ class _Chunk:
         if not self.has(target):
             return Answers([None], np.zeros(self.size if rows is None else len(rows), np.int64))
         read = self.reader.reads[target]
+        if not read.fields and read.reader:  # the same for every row
+            return Answers([read.reader(self.knowing)], np.zeros(self.size if rows is None else len(rows), np.int64))
         arrays = [self.texts(name) for name in read.fields]
         if rows is not None:
             arrays = [array.take(pa.array(rows)) for array in arrays]
@@ -259,7 +262,7 @@ class _Chunk:
                 try:
                     memory[words] = read.reader(self.knowing, *words) if read.reader else words[0] or None
                 except Unclear as unclear:
-                    memory[words] = unclear
+                    memory[words] = unclear.with_traceback(None)  # which would keep this chunk alive
             found = memory[words]
             if isinstance(found, Unclear):
                 wrong[place] = found
@@ -315,10 +318,8 @@ class _Chunk:
         read = self.reader.reads.get(target)
         if read is None or not self.has(target):
             return pa.repeat(pa.scalar("", pa.string()), self.size)
-        if read.reader:
-            text = pc.fill_null(self.ask(target).column(pa.string()), "")
-        else:
-            text = self.texts(read.fields[0])
+        asked = read.reader is not None
+        text = pc.fill_null(self.ask(target).column(pa.string()), "") if asked else self.texts(read.fields[0])
         most = LONGEST[target]
         too_long = pc.greater(pc.utf8_length(text), most)
         if pc.any(too_long).as_py():
@@ -384,7 +385,9 @@ class _Chunk:
         if read.reader not in (read_when, read_from_until):
             return never, never.copy(), on, precision
         text = self.texts(read.fields[0])
-        plain = pc.match_substring_regex(text, r"^(19|20|21)\d{2}-\d{2}-\d{2}[T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?(Z|\+00:00)$")
+        plain = pc.match_substring_regex(
+            text, r"^(19|20|21)\d{2}-\d{2}-\d{2}[T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?(Z|\+00:00)$"
+        )
         for other in read.fields[1:]:
             plain = pc.and_(plain, pc.equal(self.texts(other), ""))
         if not pc.any(plain).as_py():
@@ -427,7 +430,9 @@ class _Chunk:
             ):
                 array[unknown] = answers.column(pa.float64(), of).to_numpy(zero_copy_only=False)
             names = np.full(self.size, "", object)
-            names[unknown] = answers.column(pa.string(), lambda spot: spot.name).fill_null("").to_numpy(zero_copy_only=False)
+            names[unknown] = (
+                answers.column(pa.string(), lambda spot: spot.name).fill_null("").to_numpy(zero_copy_only=False)
+            )
             named = pa.array(names, pa.string())
             for place, spot in answers.rows_where(lambda spot: bool(spot.note)):
                 self.remark(int(unknown[place]), self.reader.reads["place"].fields[0], spot.note)
@@ -518,7 +523,7 @@ def _instants(answers: Answers, of: Callable[[When], datetime]) -> np.ndarray:
 
 
 def _local_days(instants: np.ndarray, zone: ZoneInfo) -> np.ndarray:
-    """Return the local day of each instant as days since 1970. Offsets are looked up once an hour: no zone changes within."""
+    """Return the local day of each instant as days since 1970. Zones change at whole hours."""
     hours, which = np.unique(instants.astype("datetime64[h]").astype(np.int64), return_inverse=True)
     offsets = []
     for hour in hours.tolist():
@@ -593,15 +598,13 @@ def originals(batch: pa.RecordBatch, header: Sequence[str]) -> pa.Array:
             if character.encode() in data:
                 plain = pc.replace_substring(plain, character, written)
         key = json.dumps(name, ensure_ascii=False)
-        cell = pc.binary_join_element_wise(f",{key}:\"", plain, '"', "")
+        cell = pc.binary_join_element_wise(f',{key}:"', plain, '"', "")
         parts.append(pc.if_else(pc.equal(text, ""), "", cell))
     joined = pc.binary_join_element_wise(*parts, "")
     return pc.binary_join_element_wise("{", pc.utf8_slice_codeunits(joined, 1), "}", "")
 
 
-def as_problems(
-    number: int, found: Iterable[tuple[str, str, str]], columns: Mapping[str, str]
-) -> list[Problem]:
+def as_problems(number: int, found: Iterable[tuple[str, str, str]], columns: Mapping[str, str]) -> list[Problem]:
     """Return problems of a row with the file's own names for the fields."""
     return [Problem(number, columns.get(name, name), _printable(text), reason) for name, text, reason in found]
 

@@ -118,6 +118,7 @@ class RequirementViewSet(CoalitionViewSet):
 
     queryset = Requirement.objects.all()
     columns = REQUIREMENTS
+    worked_out = ("capability_name", "category", "unit")
     filterset_class = RequirementFilters
     orderings = {
         "id": "id",
@@ -341,6 +342,7 @@ class PledgeViewSet(CoalitionViewSet):
 
     queryset = Pledge.objects.all()
     columns = PLEDGES
+    worked_out = ("capability_name", "category", "unit", "level", "stands_from", "stands_until")
     filterset_class = PledgeFilters
     orderings = {
         "id": "id",
@@ -467,6 +469,7 @@ class AllocationViewSet(CoalitionViewSet):
 
     queryset = Allocation.objects.all()
     columns = ALLOCATIONS
+    worked_out = ("unit",)
     filterset_class = AllocationFilters
     orderings = {"id": "id", "quantity": "quantity", "changed_at": "changed_at"}
     inputs = {"create": AllocationInput, "partial_update": AllocationChange}

@@ -229,7 +229,7 @@ class AsOf:
     """How old the numbers are.
 
     ``counted_until``: every change up to then is in them. ``waiting_since``: the oldest change that is not, None when
-    all are. ``computed_at``: when the oldest stored answer was made, None while there is none.
+    all are. ``computed_at``: when the oldest stored answer took its form, None without any.
     """
 
     counted_until: datetime

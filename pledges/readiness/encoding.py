@@ -14,9 +14,21 @@ def _names(kind: type) -> tuple[str, ...]:
 
 def written(count: Any) -> dict[str, Any]:
     """Return a dataclass of counts for JSON. What equals its default is left out: most stretches are mostly nothing."""
-    nothing = _nothing(type(count))
-    found = ((name, getattr(count, name)) for name in _names(type(count)))
-    return {name: _plain(value) for name, value in found if value != getattr(nothing, name)}
+    found = {}
+    for name, nothing in _defaults(type(count)):
+        value = getattr(count, name)
+        if isinstance(value, tuple):
+            if any(value):
+                found[name] = [_plain(part) if part else 0 for part in value]
+        elif value is not None and (value or nothing is None):
+            found[name] = _plain(value)
+    return found
+
+
+@cache
+def _defaults(kind: type) -> tuple[tuple[str, Any], ...]:
+    """Return the fields with what stands there while nothing is counted: None or zeros."""
+    return tuple((name, getattr(_nothing(kind), name)) for name in _names(kind))
 
 
 @cache
@@ -28,8 +40,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Decimal):  # as a float it would lose cents; most are whole
         whole = int(value)
         return whole if whole == value else str(value)
-    if isinstance(value, tuple):
-        return [_plain(part) if part else 0 for part in value]
     return value
 
 

@@ -3,9 +3,12 @@
 Each tier's answer is made of exactly the rows that tier sees. The worker calls this; nothing here reads the store.
 """
 
+import hashlib
+import json
 from collections.abc import Iterable
 from datetime import date
 from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 from django.db.models import Q
@@ -16,7 +19,8 @@ from coalition.models import Operation
 from pledges import counting
 from pledges import sure as how_sure
 from pledges.chances import last_day
-from pledges.models import Allocation, Capability, Pledge, ReadinessLine, Requirement
+from pledges.models import Pledge, ReadinessLine, Requirement
+from pledges.planned import planned
 from pledges.readiness.encoding import written
 
 KIND = "readiness"
@@ -40,7 +44,7 @@ def recompute_all(operation: Operation) -> int:
     for start in range(0, len(keys), CHUNK_KEYS):
         with acting_as(SYSTEM):
             stale.lock(KIND, keys[start : start + CHUNK_KEYS])
-            recompute(keys[start : start + CHUNK_KEYS])
+            recompute(keys[start : start + CHUNK_KEYS], anew=True)
     return len(keys)
 
 
@@ -59,11 +63,11 @@ def mark_outdated() -> int:
         return stale.mark_unmarked(KIND, [key_of(*key) for key in stored])
 
 
-def recompute(keys: Iterable[str]) -> int:
-    """Store whole answers for these keys, and take away what has none any more; return the number of rows stored.
+def recompute(keys: Iterable[str], *, anew: bool = False) -> int:
+    """Bring the stored answers of these keys to what they are now; return how many there are.
 
-    Runs in the caller's transaction, which must be READ COMMITTED, act as the system and hold the keys' locks
-    (``stale.claim``).
+    What is stored already is not written again, unless ``anew``; what has no answer any more is taken away. Runs in the
+    caller's transaction, which must be READ COMMITTED, act as the system and hold the keys' locks (``stale.claim``).
     """
     wanted = sorted({tuple(map(int, key.split(":"))) for key in keys})
     rows: list[ReadinessLine] = []
@@ -74,19 +78,38 @@ def recompute(keys: Iterable[str]) -> int:
         of_keys |= Q(operation=operation_id, capability__in=capability_ids)
         if operation := operations.get(operation_id):
             rows += _answers(operation, capability_ids)
-    stored = _store(rows)
-    ReadinessLine.objects.filter(of_keys).exclude(pk__in=[row.pk for row in stored]).delete()
+    stored = {
+        tuple(place): (pk, digest)
+        for pk, digest, *place in ReadinessLine.objects.filter(of_keys).values_list("pk", "digest", *_PLACE)
+    }
+    _store([row for row in rows if anew or stored.get(_place_of(row), (None, ""))[1] != row.digest])
+    gone = stored.keys() - {_place_of(row) for row in rows}
+    if gone:
+        ReadinessLine.objects.filter(pk__in=[stored[place][0] for place in gone]).delete()
     return len(rows)
 
 
-def _store(rows: list[ReadinessLine]) -> list[ReadinessLine]:
-    return ReadinessLine.objects.bulk_create(
+_PLACE = ("operation_id", "capability_id", "requirement_id", "tier")
+_place_of = attrgetter(*_PLACE)
+
+
+def _store(rows: list[ReadinessLine]) -> None:
+    ReadinessLine.objects.bulk_create(
         rows,
         update_conflicts=True,
         unique_fields=["operation", "capability", "requirement", "tier"],
-        update_fields=["starts", "ends_on", "answers", "nations", "sure_starts", "sure", "computed_at", "computed_for"],
+        update_fields=[*_STORED, "digest", "computed_at"],
         batch_size=500,
     )
+
+
+_STORED = ("starts", "ends_on", "answers", "nations", "sure_starts", "sure", "computed_for")
+
+
+def _digested(row: ReadinessLine) -> ReadinessLine:
+    told = json.dumps([getattr(row, name) for name in _STORED], default=date.isoformat)
+    row.digest = hashlib.blake2b(told.encode(), digest_size=16).hexdigest()
+    return row
 
 
 def _keys_of(operation: Operation) -> set[str]:
@@ -99,9 +122,11 @@ def _keys_of(operation: Operation) -> set[str]:
 def _answers(operation: Operation, capability_ids: list[int]) -> list[ReadinessLine]:
     """Return the rows to store for capabilities of one operation; none for a tier that sees nothing of one."""
     today = operation.today()
-    sure = how_sure.answered(operation, capability_ids, today=today)
+    loaded = planned(operation, capability_ids, today=today)
+    sure = how_sure.answered(operation, capability_ids, today=today, rows=loaded)
     rows = []
-    for capability_id, plan in load(operation, capability_ids, today=today).items():
+    for capability_id in capability_ids:
+        plan = loaded.counted(capability_id)
         for tier in Tier:
             seen = plan.seen_at(tier)
             if not (seen.pledges or seen.lines):
@@ -138,7 +163,7 @@ def _answers(operation: Operation, capability_ids: list[int]) -> list[ReadinessL
                 )
                 for line_id, line in counts.lines.items()
             )
-    return rows
+    return [_digested(row) for row in rows]
 
 
 def _sure_at(tier: Tier, found: how_sure.Stored | None) -> dict[str, Any]:
@@ -148,42 +173,7 @@ def _sure_at(tier: Tier, found: how_sure.Stored | None) -> dict[str, Any]:
 
 
 def load(operation: Operation, capability_ids: Iterable[int], *, today: date) -> dict[int, counting.Plan]:
-    """Return the plan per capability, in four queries. Capabilities that do not exist are left out.
-
-    An allocation counts where its pledge has the operation and the capability of its line; others answer nothing.
-    """
+    """Return the plan per capability; an empty one where there is neither pledge nor line. See ``planned``."""
     ids = list(capability_ids)
-    of_these = {"operation": operation, "capability__in": ids}
-    pledges: dict[int, list] = {pk: [] for pk in ids}
-    for capability_id, *row in (
-        Pledge.objects.with_standing(today)
-        .filter(**of_these, status__in=Pledge.ON_LADDER)
-        .order_by("pk")
-        .values_list(
-            "capability_id", "pk", "nation_id", "tier", "superseded_tier", "level", "stands_from", "stands_until",
-            "quantity", "notice_days", "has_open",
-        )
-    ):  # fmt: skip
-        pledges[capability_id].append(counting.PledgeRow(*row))
-    lines: dict[int, list] = {pk: [] for pk in ids}
-    for capability_id, *row in (
-        Requirement.objects.filter(**of_these)
-        .order_by("pk")
-        .values_list(
-            "capability_id", "pk", "tier", "quantity", "needed_from", "needed_until", "priority", "notice_days"
-        )
-    ):
-        lines[capability_id].append(counting.LineRow(*row))
-    allocations: dict[int, list] = {pk: [] for pk in ids}
-    # Not joined with the pledges: what to answer for is told by the lines, and ``seen_at`` asks for both ends.
-    line_ids = {line.id: capability_id for capability_id, found in lines.items() for line in found}
-    of_lines = Allocation.objects.filter(requirement__in=line_ids).order_by("pk")
-    for row in of_lines.values_list("pledge_id", "requirement_id", "quantity"):
-        capability_id = line_ids[row[1]]
-        allocations[capability_id].append(counting.AllocationRow(*row))
-    return {
-        pk: counting.Plan(
-            tuple(pledges[pk]), tuple(lines[pk]), tuple(allocations[pk]), aggregation == Capability.Aggregation.ANY
-        )
-        for pk, aggregation in Capability.objects.filter(pk__in=ids).order_by().values_list("pk", "aggregation")
-    }
+    rows = planned(operation, ids, today=today)
+    return {pk: rows.counted(pk) for pk in ids}
