@@ -68,7 +68,7 @@ SEEN_PLACE = (  # what is seen of a place by any tier; sectors, zones and cells 
 DEPENDS_ON = ("kind", "facility_class", "accused_id", "occurred_from", "occurred_until", "tier", *SEEN_PLACE)
 COVERAGE_OF_REPORTS = marks_stale(
     "coverage",
-    f"SELECT 'reports:' || number FROM (SELECT DISTINCT id / {COVERED_TOGETHER} AS number FROM changed_rows) AS blocks",
+    f"SELECT 'reports:' || block FROM (SELECT DISTINCT id / {COVERED_TOGETHER} AS block FROM changed_rows) AS blocks",
     heeds=DEPENDS_ON,
 )
 COVERAGE_OF_INCIDENTS = marks_stale(
