@@ -60,6 +60,11 @@ class Asked:
     source_class: str = ""
     sector: int | None = None
 
+    @property
+    def length(self) -> int:
+        """How many days."""
+        return (self.last - self.first).days + 1
+
 
 @dataclass(frozen=True)
 class Hex:
@@ -140,8 +145,12 @@ def picture(user: Any, asked: Asked, zoom: int) -> Picture:
 
 
 def hexes(user: Any, asked: Asked) -> list[Hex]:
-    """Return the cells of resolution 5 that touch the box and hold events or reports, in no order."""
-    tier = actor_of(user).tier
+    """Return the cells of resolution 5 that touch the box and hold events or reports, as the user sees them."""
+    return hexes_of(actor_of(user).tier, asked)
+
+
+def hexes_of(tier: int, asked: Asked) -> list[Hex]:
+    """Return the cells of resolution 5 that touch the box and hold events or reports as a tier sees them, in no order."""
     sums: dict[int, list[int]] = defaultdict(lambda: [0, 0])
     for rows in _rollups(asked, tier):
         counted = rows.order_by().values_list("cell").annotate(Sum("events"), Sum("reports"))
@@ -152,15 +161,22 @@ def hexes(user: Any, asked: Asked) -> list[Hex]:
     return [Hex(cell, *both) for cell, both in sums.items() if asked.box is None or _touches(cell, asked.box)]
 
 
+def daily_within(tier: int, asked: Asked) -> QuerySet[HexCount]:
+    """Return the counts of days in the cells that touch the box of the question."""
+    cells = [each.cell for each in hexes_of(tier, asked)]
+    counted = HexCount.objects.seen_at(tier).filter(matching(asked), cell__in=cells)
+    return counted.filter(day__range=(asked.first, asked.last)).order_by()
+
+
 def _rollups(asked: Asked, tier: int) -> list[QuerySet]:
     """Return querysets that together hold the days once: whole months from HexMonth, the rest from HexCount."""
-    matching = _matching(asked)
-    days = HexCount.objects.seen_at(tier).filter(matching, cell__isnull=False)
+    let_pass = matching(asked)
+    days = HexCount.objects.seen_at(tier).filter(let_pass, cell__isnull=False)
     first_month = _month_from(asked.first)
     after_last = _month_of(asked.last + timedelta(days=1))
     if first_month >= after_last:
         return [days.filter(day__range=(asked.first, asked.last))]
-    months = HexMonth.objects.seen_at(tier).filter(matching, month__gte=first_month, month__lt=after_last)
+    months = HexMonth.objects.seen_at(tier).filter(let_pass, month__gte=first_month, month__lt=after_last)
     edges = Q(day__range=(asked.first, first_month - timedelta(days=1))) | Q(day__range=(after_last, asked.last))
     return [months, days.filter(edges)]
 
@@ -174,7 +190,7 @@ def _month_from(day: date) -> date:
     return day if day.day == 1 else _month_of(_month_of(day) + timedelta(days=32))
 
 
-def _matching(asked: Asked) -> Q:
+def matching(asked: Asked) -> Q:
     """Return the filters in the columns that all rollups share."""
     matching = Q()
     if asked.kinds:
@@ -192,7 +208,7 @@ def _matching(asked: Asked) -> Q:
 
 def _nowhere(user: Any, asked: Asked) -> dict[str, int]:
     """Return how many events of these days and filters have a place too vague for the map, and how many have none."""
-    rows = HexCount.objects.seen_at(actor_of(user).tier).filter(_matching(asked), cell__isnull=True)
+    rows = HexCount.objects.seen_at(actor_of(user).tier).filter(matching(asked), cell__isnull=True)
     rows = rows.filter(day__range=(asked.first, asked.last)).order_by()
     counted = dict(rows.values_list("place").annotate(Sum("events")))
     return {

@@ -77,7 +77,7 @@ class MapForm(forms.Form):
         return Asked(
             first=found["occurred_after"],
             last=found["occurred_before"],
-            box=found["bbox"],
+            box=found.get("bbox"),
             kinds=(found["kind"],) if found["kind"] else tuple(KINDS_OF[Family(family)]) if family else (),
             accused=found["accused"].pk if found["accused"] else None,
             occurrences=(found["occurrence"],) if found["occurrence"] else (),
