@@ -41,7 +41,7 @@ from monitoring.models import Party, ProvisionTerm, Report, Source, StagedReport
 from monitoring.placing import Areas
 from monitoring.understanding import DRAFT, Knowing, Reader, Spot, Understood, as_problems, originals
 
-CHUNK = 20_000  # rows understood at a time
+CHUNK = 8_000  # rows understood at a time
 SLICE = 50_000  # rows written at a time; between them it is heard whether the work is still wanted
 AT_ONCE = 5_000  # rows deleted, or rejected rows written, at a time
 MOST_REFUSALS = 50  # a commit that fails lists so many rows
