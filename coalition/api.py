@@ -3,13 +3,13 @@
 A viewset reads with a flat serializer and writes by calling the domain; it holds no rule of its own.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+import json
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.conf import settings
 from django.db.models import Model, QuerySet
-from django.http import StreamingHttpResponse
-from django.utils import timezone
+from django.http import HttpResponse, HttpResponseBase
 from django_filters import rest_framework as filters
 from rest_framework import serializers
 from rest_framework.exceptions import NotAcceptable, ParseError, ValidationError
@@ -19,14 +19,16 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
-from coalition.access import Tier, acting_as, actor_of, can, demand
+from coalition import exports
+from coalition.access import Actor, Tier, actor_of, demand
+from coalition.columns import Column, Columns, word_of
 from coalition.editing import Answer, etag, is_storable, once, version_asked
 from coalition.paging import KeysetPagination, Order
 from coalition.refusals import TooLarge
-from coalition.renderers import EXPORTS, Export, Table
+from coalition.renderers import EXPORTS, Export
+from coalition.rows import Rows, Stored
 
 TIERS = [(tier.label, tier.label) for tier in Tier]
-ROWS_AT_ONCE = 1000  # fetched from the server-side cursor at a time
 
 
 class Negotiation(DefaultContentNegotiation):
@@ -116,42 +118,39 @@ class ApiViewSet(GenericViewSet):
         """Return the checked body of the request. Raises a 400 naming the fields, unknown ones included."""
         return checked(self.inputs[self.action], self.request.data, context=self.get_serializer_context(), **kwargs)
 
-    def streamed(self, table: Table, rows: Iterable[dict[str, Any]]) -> StreamingHttpResponse:
-        """Answer with a file. The request's transaction is over when it is written, so it is written in its own."""
-        renderer, actor = self.request.accepted_renderer, actor_of(self.request.user)
+    def file(self, rows: Rows) -> HttpResponseBase:
+        """Answer with a file of all rows, or with the job that will make it (``coalition.exports``)."""
+        renderer, request = self.request.accepted_renderer, self.request
+        if exports.is_for_a_job(request, renderer, rows):
+            return exports.put_off(request, renderer)
+        return exports.streamed(request, renderer, rows, name=self.file_name())
 
-        def pieces() -> Iterator[bytes]:
-            with acting_as(actor):
-                yield from renderer.write(rows, table)
-
-        return StreamingHttpResponse(
-            pieces(),
-            content_type=f"{renderer.media_type}; charset={renderer.charset}"
-            if renderer.charset
-            else renderer.media_type,
-            headers={
-                "Content-Disposition": f'attachment; filename="{table.name}-{timezone.now():%Y%m%dT%H%MZ}'
-                f'.{renderer.format}"'
-            },
-        )
+    def file_name(self) -> str:
+        """Return what a file of the list is called, without date and ending."""
+        return self.basename
 
 
 class CoalitionViewSet(ApiViewSet):
-    """Rows of one model that the user may see. ``orderings`` maps public names to the fields a list is ordered by."""
+    """Rows of one model that the user may see.
 
+    ``columns`` say what a row shows, in every format; ``orderings`` map public names to the fields a list is ordered by.
+    ``worked_out``: fields that change without the row, from the date or other rows; the feed of changes leaves them out.
+    """
+
+    columns: Columns
     pagination_class = KeysetPagination
     filterset_class: type[filters.FilterSet] | None = None
     orderings: dict[str, str] = {"id": "id"}
     default_ordering = "id"
     versioned = True
+    worked_out: tuple[str, ...] = ()
 
     def get_queryset(self) -> QuerySet:
         return super().get_queryset().visible_to(self.request.user)
 
-    def get_serializer(self, *args, **kwargs):
-        """Return the serializer that reads. What is written has its own, in ``inputs``."""
-        kwargs.setdefault("context", self.get_serializer_context())
-        return self.serializer_class(*args, **kwargs)
+    def get_serializer_class(self):
+        """Return what describes a row in the schema; rows are written by ``coalition.rows``."""
+        return self.columns.serializer
 
     def known_parameters(self) -> dict[str, bool]:
         known = super().known_parameters()
@@ -164,24 +163,31 @@ class CoalitionViewSet(ApiViewSet):
         return known
 
     def list(self, request, *args, **kwargs):
-        rows = self.filter_queryset(self.get_queryset())
+        queryset = self.filter_queryset(self.get_queryset())
+        fields = asked_fields(request, self.columns, actor_of(request.user))
         if isinstance(request.accepted_renderer, Export):
-            rows, serializer = Order.asked(request, self).sort(rows), self.get_serializer()
-            table = Table(name=self.basename, columns=tuple(serializer.fields))
-            return self.streamed(table, serialized(serializer, rows))
-        page = self.paginate_queryset(rows)
-        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+            return self.file(self.rows(Order.asked(request, self).sort(queryset), fields))
+        found, onwards, back = self.paginator.page(
+            queryset, request, self, lambda some, limit: self.rows(some, fields).objects(limit)
+        )
+        page = f'{{"next":{json.dumps(onwards)},"previous":{json.dumps(back)},"results":[{",".join(found)}]}}'
+        return HttpResponse(page.encode(), content_type="application/json")
+
+    def rows(self, queryset: QuerySet, fields: tuple[str, ...] = ()) -> Stored:
+        """Return rows of a queryset with what the asking user may see of them."""
+        return Stored.of(queryset, self.columns, actor_of(self.request.user), fields, key=self.lookup_field)
 
     def retrieve(self, request, *args, **kwargs):
         return self.shown(self.get_object())
 
     def shown(self, thing: Model) -> Response:
-        """Answer with one thing and, where it has a version, its ETag."""
+        """Answer with one thing as it now stands and, where it has a version, its ETag."""
         headers = {"ETag": etag(thing)} if self.versioned else {}
-        return Response(self.get_serializer(thing).data, headers=headers)
+        [row] = self.rows(self.get_queryset().filter(pk=thing.pk)).objects(1)
+        return Response(json.loads(row.text), headers=headers)
 
     def shown_again(self, thing: Model) -> Response:
-        """Answer with one thing as it now stands, read again with all that the serializer shows."""
+        """Answer with one thing, its version read again."""
         return self.shown(self.get_queryset().get(pk=thing.pk))
 
     def created(self, create: Callable[[], Model]) -> Response:
@@ -193,11 +199,15 @@ class CoalitionViewSet(ApiViewSet):
 
         answered = once(self.request, answer)
         kept = answered.body["row"]  # the database does not keep the order of its fields
-        row = {name: kept[name] for name in self.get_serializer().fields}
+        row = {column.name: kept[column.name] for column in self.columns.seen_by(actor_of(self.request.user))}
         headers = {"ETag": answered.body["etag"], "Location": f"{self.request.path}{row[self.lookup_name()]}/"}
         if answered.replayed:
             headers["Idempotency-Replayed"] = "true"
         return Response(row, status=answered.status, headers=headers)
+
+    def merged_into(self, keys: Iterable[Any]) -> dict[Any, Any]:
+        """Return, for those of the primary keys that were merged, the id each became, as the asking user may see it."""
+        return {}
 
     def lookup_name(self) -> str:
         """Return the field of a row that stands in its address."""
@@ -227,10 +237,17 @@ def checked(
     return serializer.validated_data
 
 
-def serialized(serializer: serializers.Serializer, rows: QuerySet) -> Iterator[dict[str, Any]]:
-    """Yield each row as its serializer shows it, holding no more than some in memory. Needs an open transaction."""
-    for row in rows.iterator(chunk_size=ROWS_AT_ONCE):
-        yield serializer.to_representation(row)
+def asked_fields(request, columns: Columns, actor: Actor) -> tuple[str, ...]:
+    """Return the names in ``?fields=``, in their order; none means all. Raises a 400 naming the known ones."""
+    asked = request.query_params.get("fields")
+    if asked is None:
+        return ()
+    names = tuple(dict.fromkeys(name.strip() for name in asked.split(",")))
+    known = [column.name for column in columns.seen_by(actor)]
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ValidationError({"fields": [f"Not known: {', '.join(unknown)}. Known are {', '.join(known)}."]})
+    return names
 
 
 def refuse_unknown(request, known: dict[str, bool]) -> None:
@@ -248,25 +265,9 @@ def refuse_unknown(request, known: dict[str, bool]) -> None:
 # --- Fields and filters -----------------------------------------------------------------------------
 
 
-class Shown(serializers.ModelSerializer):
-    """What a reader gets: one flat row, usable as a line of a table. Below the planning tier its fields are absent."""
-
-    planning_only: tuple[str, ...] = ()
-
-    def get_fields(self):
-        fields = super().get_fields()
-        for name in self.planning_only:
-            if self.reader is not None and not can(self.reader, "see_planning"):
-                del fields[name]
-        for field in fields.values():
-            field.read_only = True
-        return fields
-
-    @property
-    def reader(self):
-        """Return who reads, or None while the schema is made, which shows every field."""
-        view = self.context.get("view")
-        return None if getattr(view, "swagger_fake_view", False) else self.context["request"].user
+def tier_column(path: str = "tier") -> Column:
+    """Return the column with the word of a release tier."""
+    return Column("tier", word_of(path, Tier), choices=TIERS, hxl="#meta+tier")
 
 
 class TierField(serializers.ChoiceField):

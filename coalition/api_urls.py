@@ -4,10 +4,14 @@ from django.urls import include, path, re_path
 from drf_spectacular.views import SpectacularAPIView
 from rest_framework.routers import DefaultRouter
 
-from coalition import kernel_api
+from coalition import exports_api, kernel_api
+from coalition.api import CoalitionViewSet
+from coalition.changes import ChangesViewSet
 from coalition.refusals import no_such_address
 from coalition.schema import docs
+from monitoring import api as monitoring_api
 from pledges import api as pledges_api
+from pledges import readiness_api
 
 router = DefaultRouter()
 router.include_format_suffixes = False
@@ -16,14 +20,23 @@ router.register("operations", kernel_api.OperationViewSet, basename="operations"
 router.register("sectors", kernel_api.SectorViewSet, basename="sectors")
 router.register("conditions", kernel_api.ConditionViewSet, basename="conditions")
 router.register("jobs", kernel_api.JobViewSet, basename="jobs")
+router.register("exports", exports_api.ExportViewSet, basename="exports")
 router.register("capabilities", pledges_api.CapabilityViewSet, basename="capabilities")
 router.register("requirements", pledges_api.RequirementViewSet, basename="requirements")
 router.register("pledges", pledges_api.PledgeViewSet, basename="pledges")
 router.register("allocations", pledges_api.AllocationViewSet, basename="allocations")
-router.register("readiness", pledges_api.ReadinessViewSet, basename="readiness")
+router.register("readiness", readiness_api.ReadinessViewSet, basename="readiness")
+router.register("reports", monitoring_api.ReportViewSet, basename="reports")
+router.register("parties", monitoring_api.PartyViewSet, basename="parties")
+router.register("sources", monitoring_api.SourceViewSet, basename="sources")
+
+CHANGING = {
+    name: viewset for name, viewset, _ in router.registry if issubclass(viewset, CoalitionViewSet) and viewset.versioned
+}
 
 app_name = "api"
 urlpatterns = [
+    path("changes/", ChangesViewSet.as_view({"get": "list"}, resources=CHANGING), name="changes"),
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
     path("docs/", docs, name="docs"),
     path("", include(router.urls)),

@@ -4,6 +4,8 @@ Triggers rather than ``save()`` overrides or signals: they hold for bulk updates
 alike.
 """
 
+from collections.abc import Sequence
+
 import pgtrigger
 from django.db import models
 from django.db.models.functions import Now
@@ -50,14 +52,22 @@ HIDDEN = pgtrigger.Trigger(
 )
 
 
-def marks_stale(kind: str, keys: str) -> list[pgtrigger.Trigger]:
+def marks_stale(kind: str, keys: str, *, heeds: Sequence[str] = ()) -> list[pgtrigger.Trigger]:
     """Return the triggers that mark what a change of a table makes stale: old keys and new ones, once per statement.
 
-    ``keys`` is a SELECT of one text column over ``changed_rows``, which stands for the changed rows.
+    ``keys`` is a SELECT of one text column over ``changed_rows``, which stands for the changed rows. ``heeds``: the only
+    columns the answer depends on; an update that leaves all of them as they were marks nothing (empty: any column).
     """
+    differs = "({}) IS DISTINCT FROM ({})".format(
+        ", ".join(f"old_rows.{name}" for name in heeds), ", ".join(f"new_rows.{name}" for name in heeds)
+    )
+    both = f" FROM old_rows JOIN new_rows ON new_rows.id = old_rows.id WHERE {differs}" if heeds else ""
 
     def body(*tables: str) -> str:
-        rows = " UNION ALL ".join(f"SELECT * FROM {table}" for table in tables)
+        if both and len(tables) == 2:
+            rows = " UNION ALL ".join(f"SELECT {table}.*{both}" for table in tables)
+        else:
+            rows = " UNION ALL ".join(f"SELECT * FROM {table}" for table in tables)
         return (
             f"INSERT INTO coalition_stale (kind, key, marked_at) SELECT DISTINCT '{kind}', keys.key, now() FROM ("
             f"WITH changed_rows AS ({rows}) {keys}) AS keys (key) WHERE keys.key IS NOT NULL; RETURN NULL;"

@@ -3,6 +3,7 @@
 The history tables keep each row as it stood *before* a change, so the living row ends the chain.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -30,16 +31,16 @@ class Change:
     fields: list[FieldChange]
 
 
-def changes_of(thing: Model, limit: int = 100) -> list[Change]:
+def changes_of(thing: Model, limit: int = 100, *, without: Collection[str] = ()) -> list[Change]:
     """Return the changes of a tracked row, newest first, at most ``limit``; empty when it was never changed.
 
-    Two queries at most, plus one per related table whose names are shown. Bookkeeping columns are left out. A related
-    row that the one who acts may not see, or that is gone, is shown as nothing, and a change between such rows not at
-    all: its number would give it away.
+    ``without`` are fields that the reader may not see, or that say nothing; bookkeeping columns are left out too. Two
+    queries at most, plus one per related table whose names are shown. A related row that the one who acts may not see,
+    or that is gone, is shown as nothing, and a change between such rows not at all: its number would give it away.
     """
     model = type(thing)
     events = list(model.pgh_event_model.objects.filter(pgh_obj_id=thing.pk).order_by("-pgh_id")[:limit])
-    shown = [field for field in model._meta.concrete_fields if field.name not in BOOKKEEPING]
+    shown = [field for field in model._meta.concrete_fields if field.name not in BOOKKEEPING | set(without)]
     names = _names_of(shown, [thing, *events])
     changes, after = [], thing
     for event in events:

@@ -6,6 +6,7 @@ from importlib import import_module
 from django.conf import settings
 from django.db.models.functions import Now
 
+from coalition import exports
 from coalition.access import SYSTEM, acting_as
 from coalition.models import IdempotencyKey, Job
 
@@ -18,5 +19,6 @@ def clean_up() -> None:
     with acting_as(SYSTEM):
         IdempotencyKey.objects.filter(created_at__lt=Now() - KEEP_ANSWERS).delete()
         over = [Job.State.DONE, Job.State.FAILED, Job.State.CANCELLED]
+        exports.throw_away()
         Job.objects.filter(state__in=over, finished_at__lt=Now() - KEEP_JOBS).delete()
     import_module(settings.SESSION_ENGINE).SessionStore.clear_expired()

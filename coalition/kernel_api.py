@@ -1,28 +1,29 @@
 """The kernel's nouns over the API: who is in, where and when, what everything hangs on, and work in the background."""
 
+from django.db.models import Case, DateField, DateTimeField, F, FloatField, Func, Value, When
+from django.db.models.functions import Cast, Least
+from django.utils import timezone
 from django_filters import rest_framework as filters
 from rest_framework import serializers
 
 from coalition import conditions, nations
-from coalition.api import CoalitionViewSet, Shown, TierField, TierFilter, visible
+from coalition.api import CoalitionViewSet, TierField, TierFilter, tier_column, visible
+from coalition.columns import Area, Column, Columns, Kind
 from coalition.models import Condition, Job, Nation, Operation, Sector
 
-
-class NationSerializer(Shown):
-    class Meta:
-        model = Nation
-        fields = [
-            "code",
-            "stanag",
-            "name",
-            "standing",
-            "standing_source",
-            "approval_route",
-            "focal_point",
-            "last_confirmed_at",
-            "version",
-            "changed_at",
-        ]
+NATIONS = Columns(
+    Nation,
+    Column("code", kind=Kind.WORD, hxl="#country+code+v_iso2", about="ISO 3166 alpha-2", example="FR"),
+    Column("stanag", kind=Kind.WORD, hxl="#country+code+v_stanag1059", about="STANAG 1059", example="FRA"),
+    Column("name", hxl="#country+name", example="France"),
+    Column("standing", hxl="#status"),
+    "standing_source",
+    "approval_route",
+    "focal_point",
+    "last_confirmed_at",
+    "version",
+    "changed_at",
+)
 
 
 class NationInput(serializers.ModelSerializer):
@@ -43,7 +44,7 @@ class NationViewSet(CoalitionViewSet):
     """The nations of the coalition, and beside it. Their id is ISO 3166 alpha-2."""
 
     queryset = Nation.objects.all()
-    serializer_class = NationSerializer
+    columns = NATIONS
     filterset_class = NationFilters
     lookup_field = "code"
     lookup_value_regex = "[A-Z]{2}"
@@ -60,40 +61,26 @@ class NationViewSet(CoalitionViewSet):
         return self.shown_again(nations.revise(nation.pk, changes, by=request.user, based_on=version, why=why))
 
 
-class OperationSerializer(Shown):
-    # With P(met), a step's certainty would give a condition's chance away.
-    planning_only = (
-        "half_life_days",
-        "certainty_signalled",
-        "certainty_offered",
-        "certainty_committed",
-        "certainty_ready",
-        "certainty_deploying",
-        "certainty_in_place",
-    )
-
-    class Meta:
-        model = Operation
-        fields = [
-            "code",
-            "name",
-            "starts_on",
-            "activated_on",
-            "mandate_until",
-            "time_zone",
-            "is_current",
-            "illustrative",
-            "confirm_every_days",
-            "half_life_days",
-            "certainty_signalled",
-            "certainty_offered",
-            "certainty_committed",
-            "certainty_ready",
-            "certainty_deploying",
-            "certainty_in_place",
-            "version",
-            "changed_at",
-        ]
+# With P(met), a step's certainty would give a condition's chance away.
+OPERATIONS = Columns(
+    Operation,
+    Column("code", kind=Kind.WORD, hxl="#activity+code", example="demo"),
+    Column("name", hxl="#activity+name"),
+    "starts_on",
+    "activated_on",
+    "mandate_until",
+    Column("time_zone", kind=Kind.WORD, example="Europe/Kyiv"),
+    "is_current",
+    "illustrative",
+    "confirm_every_days",
+    Column("half_life_days", planning_only=True),
+    *(
+        Column(f"certainty_{step}", planning_only=True)
+        for step in ("signalled", "offered", "committed", "ready", "deploying", "in_place")
+    ),
+    "version",
+    "changed_at",
+)
 
 
 class OperationFilters(filters.FilterSet):
@@ -105,7 +92,7 @@ class OperationViewSet(CoalitionViewSet):
     """The planned missions. Pledges, requirements and conditions belong to one."""
 
     queryset = Operation.objects.all()
-    serializer_class = OperationSerializer
+    columns = OPERATIONS
     filterset_class = OperationFilters
     lookup_field = "code"
     lookup_value_regex = "[-a-zA-Z0-9_]+"
@@ -113,10 +100,27 @@ class OperationViewSet(CoalitionViewSet):
     default_ordering = "code"
 
 
-class SectorSerializer(Shown):
-    class Meta:
-        model = Sector
-        fields = ["code", "name", "kind", "polygon", "illustrative", "version", "changed_at"]
+POLYGON = {
+    "type": "object",
+    "description": "GeoJSON Polygon or MultiPolygon, WGS 84, longitude first (RFC 7946)",
+    "required": ["type", "coordinates"],
+    "properties": {
+        "type": {"type": "string", "enum": ["Polygon", "MultiPolygon"]},
+        "coordinates": {"type": "array", "items": {}},
+    },
+}
+SQUARE = {"type": "Polygon", "coordinates": [[[36, 48], [37, 48], [37, 49], [36, 49], [36, 48]]]}
+SECTORS = Columns(
+    Sector,
+    Column("code", kind=Kind.WORD, hxl="#loc+code", example="S1"),
+    Column("name", hxl="#loc+name"),
+    Column("kind", hxl="#loc+type"),
+    Column("polygon", hxl="#geo+bounds", schema=POLYGON, example=SQUARE),
+    "illustrative",
+    "version",
+    "changed_at",
+    place=Area("polygon"),
+)
 
 
 class SectorFilters(filters.FilterSet):
@@ -129,7 +133,7 @@ class SectorViewSet(CoalitionViewSet):
     """Named areas on the ground, as GeoJSON polygons in WGS 84."""
 
     queryset = Sector.objects.all()
-    serializer_class = SectorSerializer
+    columns = SECTORS
     filterset_class = SectorFilters
     lookup_field = "code"
     lookup_value_regex = "[-a-zA-Z0-9_]+"
@@ -137,34 +141,38 @@ class SectorViewSet(CoalitionViewSet):
     default_ordering = "code"
 
 
-class ConditionSerializer(Shown):
-    planning_only = ("probability",)
+def today_of_operation() -> Cast:
+    """Return the calendar day it now is in each condition's operation."""
+    now = Cast(Value(timezone.now()), DateTimeField())
+    return Cast(Func(F("operation__time_zone"), now, function="timezone"), DateField())
 
-    operation = serializers.CharField(source="operation.code")
-    nation = serializers.CharField(source="nation_id", allow_null=True)
-    is_overdue = serializers.BooleanField(help_text="Still open past its due day")
-    tier = TierField()
 
-    class Meta:
-        model = Condition
-        fields = [
-            "id",
-            "operation",
-            "kind",
-            "title",
-            "nation",
-            "state",
-            "probability",
-            "due_on",
-            "is_overdue",
-            "tier",
-            "note",
-            "source_url",
-            "illustrative",
-            "version",
-            "created_at",
-            "changed_at",
-        ]
+CONDITIONS = Columns(
+    Condition,
+    Column("id", hxl="#meta+id"),
+    Column("operation", "operation__code", kind=Kind.WORD, hxl="#activity+code", example="demo"),
+    Column("kind", hxl="#cause+type"),
+    Column("title", hxl="#cause+name"),
+    Column("nation", "nation_id", kind=Kind.WORD, hxl="#country+code+v_iso2", nullable=True, example="FR"),
+    Column("state", hxl="#status"),
+    Column("probability", planning_only=True),
+    Column("due_on", hxl="#date+due"),
+    Column(
+        "is_overdue",
+        lambda actor: Case(
+            When(state=Condition.State.OPEN, due_on__lt=today_of_operation(), then=Value(True)), default=Value(False)
+        ),
+        kind=Kind.BOOLEAN,
+        about="Still open past its due day",
+    ),
+    tier_column(),
+    "note",
+    "source_url",
+    "illustrative",
+    "version",
+    "created_at",
+    "changed_at",
+)
 
 
 class ConditionInput(serializers.ModelSerializer):
@@ -212,8 +220,9 @@ class ConditionFilters(filters.FilterSet):
 class ConditionViewSet(CoalitionViewSet):
     """What pledges hang on, outside a nation's hands. The probability is shown to planners only."""
 
-    queryset = Condition.objects.select_related("operation")
-    serializer_class = ConditionSerializer
+    queryset = Condition.objects.all()
+    columns = CONDITIONS
+    worked_out = ("is_overdue",)
     filterset_class = ConditionFilters
     orderings = {"id": "id", "title": "title", "due_on": "due_on", "changed_at": "changed_at"}
     inputs = {"create": ConditionInput, "partial_update": ConditionChange}
@@ -232,27 +241,28 @@ class ConditionViewSet(CoalitionViewSet):
         return self.shown_again(conditions.revise(condition.pk, changes, by=request.user, based_on=version, why=why))
 
 
-class JobSerializer(Shown):
-    user = serializers.CharField(source="user.username", allow_null=True, default=None)
-    share = serializers.FloatField(allow_null=True, help_text="The finished share, 0 to 1; null while unknown")
-
-    class Meta:
-        model = Job
-        fields = [
-            "id",
-            "kind",
-            "user",
-            "state",
-            "done",
-            "total",
-            "share",
-            "attempts",
-            "result",
-            "error",
-            "created_at",
-            "started_at",
-            "finished_at",
-        ]
+JOBS = Columns(
+    Job,
+    "id",
+    Column("kind", kind=Kind.WORD),
+    Column("user", "user__username", kind=Kind.WORD),
+    "state",
+    "done",
+    "total",
+    Column(
+        "share",
+        Case(When(total__gt=0, then=Least(Cast("done", FloatField()) / F("total"), 1.0))),
+        kind=Kind.NUMBER,
+        nullable=True,
+        about="The finished share, 0 to 1; null while unknown",
+    ),
+    "attempts",
+    Column("result", schema={"description": "What came of it, by its kind"}),
+    "error",
+    "created_at",
+    "started_at",
+    "finished_at",
+)
 
 
 class JobFilters(filters.FilterSet):
@@ -263,9 +273,9 @@ class JobFilters(filters.FilterSet):
 class JobViewSet(CoalitionViewSet):
     """Long work in the background: one's own; planners see all."""
 
-    queryset = Job.objects.select_related("user")
+    queryset = Job.objects.all()
     versioned = False
-    serializer_class = JobSerializer
+    columns = JOBS
     filterset_class = JobFilters
     lookup_value_regex = "[0-9a-f-]{36}"
     orderings = {"created_at": "created_at"}

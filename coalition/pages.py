@@ -1,18 +1,24 @@
 """What every page shares: the shell around it, the operation it is about, and the view that answers in two sizes."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import wraps
+from types import SimpleNamespace
 
 from django.core.paginator import Page, Paginator
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.cache import patch_vary_headers
+from rest_framework.exceptions import ValidationError as Refused
 
 from coalition.access import actor_of, demand
 from coalition.models import Operation
+from coalition.paging import KeysetPagination
+from coalition.rows import ORDER, Placed
 
 ROWS_PER_PAGE = 50
+MOST_COUNTED = 10_000  # a page that opens at once does not count a million rows
 
 
 def operations_of(request: HttpRequest) -> list[Operation]:
@@ -78,6 +84,59 @@ def sorted_by(request: HttpRequest, rows: QuerySet, keys: dict[str, str], defaul
         sort = default
     lookup = keys[sort.removeprefix("-")]
     return rows.order_by(f"-{lookup}" if sort.startswith("-") else lookup, "-pk"), sort
+
+
+@dataclass(frozen=True)
+class KeysetPage:
+    """A page of a list too long to be counted. ``next`` and ``previous`` are addresses, empty at the ends.
+
+    ``count`` says how many rows there are, None where there are more than ``MOST_COUNTED`` or nobody counted.
+    """
+
+    rows: list
+    sort: str
+    next: str
+    previous: str
+    count: int | None
+
+
+class _Asked:
+    """A page's request as ``KeysetPagination`` reads one."""
+
+    def __init__(self, request: HttpRequest, sort: str, cursor: str):
+        self.build_absolute_uri = request.get_full_path
+        self.query_params = {"ordering": sort, "limit": str(ROWS_PER_PAGE), "cursor": cursor}
+
+
+def keyset_page_of(request: HttpRequest, rows: QuerySet, orderings: dict[str, str], default: str) -> KeysetPage:
+    """Return the page of rows that ``?sort=`` and ``?cursor=`` ask for: it costs the same at any depth of the list.
+
+    ``orderings`` maps the keys of ``?sort=`` to fields that have an index. A cursor of another query gives the first page.
+    """
+    sort = request.GET.get("sort", default)
+    if sort.removeprefix("-") not in orderings:
+        sort = default
+    view = SimpleNamespace(orderings=orderings, default_ordering=default)
+    cursor = request.GET.get("cursor", "")
+
+    def read(some: QuerySet, limit: int) -> list[Placed]:
+        return [Placed(row, getattr(row, ORDER), row.pk) for row in some[:limit]]
+
+    try:
+        found, following, previous = KeysetPagination().page(rows, _Asked(request, sort, cursor), view, read)
+    except Refused:
+        cursor = ""
+        found, following, previous = KeysetPagination().page(rows, _Asked(request, sort, cursor), view, read)
+    count = len(found)
+    if following or cursor:
+        count = rows.order_by()[: MOST_COUNTED + 1].count()
+    return KeysetPage(
+        rows=found,
+        sort=sort,
+        next=following or "",
+        previous=previous or "",
+        count=count if count <= MOST_COUNTED else None,
+    )
 
 
 def page_or_part(request: HttpRequest, page: str, part: str, context: dict) -> HttpResponse:

@@ -4,7 +4,7 @@ A page costs the same at any depth. Rows are ordered by one field and the primar
 """
 
 import hashlib
-from typing import Any
+from collections.abc import Callable
 
 from django.core import signing
 from django.core.exceptions import FieldDoesNotExist, ValidationError
@@ -12,8 +12,9 @@ from django.db.models import F, Model, Q, QuerySet
 from django.utils.encoding import force_str
 from rest_framework.exceptions import ValidationError as Refused
 from rest_framework.pagination import BasePagination
-from rest_framework.response import Response
 from rest_framework.utils.urls import remove_query_param, replace_query_param
+
+from coalition.rows import ORDER, Placed
 
 SIZE, LARGEST = 100, 1000
 SALT = "coalition.paging"
@@ -25,10 +26,12 @@ class KeysetPagination(BasePagination):
     A cursor is signed and belongs to one query: filters, order and address.
     """
 
-    parameters = ("cursor", "limit", "ordering")
+    parameters = ("cursor", "limit", "ordering", "fields")
 
-    def paginate_queryset(self, queryset: QuerySet, request, view=None) -> list[Model]:
-        """Return the rows of the page the request asks for. One query."""
+    def page(
+        self, queryset: QuerySet, request, view, read: Callable[[QuerySet, int], list[Placed]]
+    ) -> tuple[list[str], str | None, str | None]:
+        """Return the rows of the page the request asks for, as ``read`` gives them, and the links on and back."""
         self.request = request
         self.order = Order.asked(request, view)
         size = _size(request)
@@ -37,28 +40,21 @@ class KeysetPagination(BasePagination):
         rows = self.order.sort(queryset, backwards=backwards)
         if cursor:
             rows = rows.filter(self.order.beyond(queryset.model, cursor["value"], cursor["pk"], backwards))
-        found = list(rows[: size + 1])
+        found = read(rows.annotate(**{ORDER: F(self.order.path)}), size + 1)
         more, found = len(found) > size, found[:size]
         if backwards:
             found.reverse()
-        self.has_next = bool(backwards or more)
-        self.has_previous = more if backwards else bool(cursor)
-        self.found = found
-        return found
+        has_next = bool(backwards or more)
+        has_previous = more if backwards else bool(cursor)
+        onwards = self._link(found[-1], back=False) if found and has_next else None
+        back = self._link(found[0], back=True) if found and has_previous else None
+        return [row.text for row in found], onwards, back
 
-    def get_paginated_response(self, data: list) -> Response:
-        return Response({"next": self.next_link(), "previous": self.previous_link(), "results": data})
-
-    def next_link(self) -> str | None:
-        return self._link(self.found[-1], back=False) if self.found and self.has_next else None
-
-    def previous_link(self) -> str | None:
-        return self._link(self.found[0], back=True) if self.found and self.has_previous else None
-
-    def _link(self, row: Model, *, back: bool) -> str:
-        place = {"value": self.order.value_of(row), "pk": force_str(row.pk), "back": back, "query": self._query()}
-        cursor = signing.dumps(place, salt=SALT)
-        return replace_query_param(self.request.build_absolute_uri(), "cursor", cursor)
+    def _link(self, row: Placed, *, back: bool) -> str:
+        value = row.order
+        value = None if value is None else (value.isoformat() if hasattr(value, "isoformat") else force_str(value))
+        place = {"value": value, "pk": force_str(row.pk), "back": back, "query": self._query()}
+        return replace_query_param(self.request.build_absolute_uri(), "cursor", signing.dumps(place, salt=SALT))
 
     def _read(self, cursor: str | None) -> dict | None:
         if not cursor:
@@ -80,10 +76,11 @@ class KeysetPagination(BasePagination):
 
     def get_paginated_response_schema(self, schema: dict) -> dict:
         link = {"type": ["string", "null"], "format": "uri"}
+        onwards = link | {"example": "http://127.0.0.1:8000/api/v1/nations/?cursor=eyJ2YWx1ZSI6"}
         return {
             "type": "object",
             "required": ["next", "previous", "results"],
-            "properties": {"next": link, "previous": link, "results": schema},
+            "properties": {"next": onwards, "previous": link | {"example": None}, "results": some_fields(schema)},
         }
 
     def get_schema_operation_parameters(self, view) -> list[dict]:
@@ -100,6 +97,7 @@ class KeysetPagination(BasePagination):
                 {"type": "string", "enum": orders, "default": view.default_ordering},
                 "The order of the rows; a minus turns it round. Nulls come last.",
             ),
+            fields_parameter(view),
         ]
 
 
@@ -154,13 +152,6 @@ class Order:
             return queryset.order_by(key)
         return queryset.order_by(field.desc(**nulls) if falling else field.asc(**nulls), key)
 
-    def value_of(self, row: Model) -> str | None:
-        """Return the row's value of the field as text that the field can read back."""
-        value: Any = row
-        for name in self.path.split("__"):
-            value = getattr(value, name) if value is not None else None
-        return None if value is None else (value.isoformat() if hasattr(value, "isoformat") else force_str(value))
-
     def beyond(self, model: type[Model], value: str | None, pk: str, backwards: bool) -> Q:
         """Return the filter for what comes after (or, backwards, before) this value and key."""
         falling = self.falling != backwards
@@ -211,6 +202,22 @@ def _size(request) -> int:
     if not (asked.isascii() and asked.isdigit() and 1 <= int(asked[:9]) <= LARGEST):
         raise Refused({"limit": [f"A whole number from 1 to {LARGEST}."]})
     return int(asked)
+
+
+def fields_parameter(view) -> dict:
+    """Return what the schema says about ``fields``."""
+    names = [column.name for column in view.columns]
+    schema = {"type": "array", "items": {"type": "string", "enum": names}}
+    about = "Only these fields, in this order, separated by commas."
+    return _parameter("fields", schema, about) | {"explode": False, "style": "form"}
+
+
+def some_fields(rows: dict) -> dict:
+    """Return the schema of a list whose rows may have only the fields asked for."""
+    part = {"type": "object", "description": "With `fields`: only those."}
+    if not isinstance(rows, dict):  # spectacular looks where an example goes
+        return rows
+    return rows | {"items": {"anyOf": [rows["items"], part]}}
 
 
 def _parameter(name: str, schema: dict, description: str) -> dict:

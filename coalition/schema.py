@@ -42,6 +42,14 @@ class ErrorSerializer(serializers.Serializer):
     )
 
 
+class PutOffSerializer(serializers.Serializer):
+    """A file that a worker makes."""
+
+    id = serializers.UUIDField()
+    state = serializers.CharField()
+    detail = serializers.CharField()
+
+
 class Schema(AutoSchema):
     """What spectacular cannot see in our viewsets: inputs, versions, idempotency, errors, whole files."""
 
@@ -50,6 +58,8 @@ class Schema(AutoSchema):
         return getattr(self.view, "action", None) or ""
 
     def _is_list_view(self, serializer=None) -> bool:
+        if serializer is PutOffSerializer or isinstance(serializer, PutOffSerializer):
+            return False
         return self.action in getattr(self.view, "listing", ("list",))
 
     def get_request_serializer(self):
@@ -76,6 +86,11 @@ class Schema(AutoSchema):
                     description="Sent twice with the same body, it creates once and answers the same.",
                 )
             )
+        if self.method == "GET" and self._is_list_view():
+            about = "`respond-async`: a worker makes the file; the answer is 202 and says where to ask for it."
+            parameters.append(
+                OpenApiParameter("Prefer", {"type": "string"}, OpenApiParameter.HEADER, description=about)
+            )
         query = getattr(self.view, "queries", {}).get(self.action)
         return [*parameters, query] if query else parameters
 
@@ -89,6 +104,8 @@ class Schema(AutoSchema):
             codes.add("404")
         if self.method != "GET":
             codes |= {"409", "413", "415"}
+        elif self._is_list_view():
+            codes.add("409")
         if self.action in self.view.changes:
             codes |= {"412", "428"}
         if self.action in self.view.creates:
@@ -97,6 +114,9 @@ class Schema(AutoSchema):
 
     def _get_response_bodies(self, direction="response"):
         bodies = super()._get_response_bodies(direction)
+        if self.method == "GET" and self._is_list_view():
+            bodies["202"] = self._get_response_for_code(PutOffSerializer, "202", media_types=[JSON])
+            bodies["202"]["description"] = "A worker makes the file; `Location` says how far it is."
         if hasattr(self.view, "creates"):
             for code in self.refusals():
                 error = self._get_response_for_code(ErrorSerializer, code, media_types=[JSON])

@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from coalition import health, housekeeping, jobs, stale
+from coalition import exports, health, housekeeping, jobs, stale  # noqa: F401  exports registers its job
 from coalition.imports import staging  # noqa: F401  it registers its jobs
 
 

@@ -6,18 +6,71 @@ Tokens are knox's: hashed at rest, expiring. Ours know a scope and when they wer
 import re
 from datetime import timedelta
 
+from django.core.exceptions import ValidationError
 from django.db.models import Q
+from django.http import Http404
 from django.utils import timezone
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from knox.auth import TokenAuthentication as KnoxAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 
-from coalition.access import become
-from coalition.models import ApiToken
+from coalition.access import become, can, demand
+from coalition.editing import Refused
+from coalition.models import ApiToken, User
 
 STAMP_EVERY = timedelta(minutes=1)
+LONGEST_DAYS = 365
+MOST = 20  # living tokens of one person
+# What a scope lets a program do is never more than its owner may do.
+ASKS = {ApiToken.Scope.LOG_PLEDGES: "log_pledge", ApiToken.Scope.FILE_REPORTS: "file_report"}
 LOOKS_LIKE_A_TOKEN = re.compile(rb"[0-9A-Za-z_]{16,200}")
+
+
+class TooManyTokens(Refused):
+    """One person has as many living tokens as one person may have."""
+
+    code = "too_many_tokens"
+
+
+def scopes_of(user) -> list[tuple[str, str]]:
+    """Return the scopes, with their labels, that a person may give a token: none writes what they may not write."""
+    return [(scope, scope.label) for scope in ApiToken.Scope if scope not in ASKS or can(user, ASKS[scope])]
+
+
+def issue(*, by: User, name: str, scope: str, days: int) -> tuple[ApiToken, str]:
+    """Make a token of one's own and return it with its secret, which is stored nowhere and shown once.
+
+    Raises ValidationError naming the field, and TooManyTokens.
+    """
+    demand(by, "see")
+    errors = {}
+    if not name.strip() or len(name) > 100:
+        errors["name"] = "Say in up to 100 characters which program it is for."
+    if scope not in dict(scopes_of(by)):
+        errors["scope"] = "This is not a scope you can give."
+    if not 1 <= days <= LONGEST_DAYS:
+        errors["days"] = f"A token lives from 1 to {LONGEST_DAYS} days."
+    if errors:
+        raise ValidationError(errors)
+    User.objects.select_for_update().get(pk=by.pk)  # two at once cannot both be the last one
+    if living_of(by).count() >= MOST:
+        raise TooManyTokens(f"You have {MOST} tokens. Revoke one that is no longer used.")
+    return ApiToken.objects.create(by, expiry=timedelta(days=days), name=name.strip(), scope=scope)
+
+
+def living_of(user):
+    """Return a person's tokens that have not expired, the newest first."""
+    return ApiToken.objects.filter(user=user, expiry__gt=timezone.now()).order_by("-created")
+
+
+def revoke(key: str, *, by: User) -> ApiToken:
+    """Take a token of one's own back at once; return what it was. Raises Http404 for one that is not one's own."""
+    found = living_of(by).filter(token_key=key).first()
+    if found is None:
+        raise Http404("You have no such token.")
+    found.delete()
+    return found
 
 
 class TokenAuthentication(KnoxAuthentication):

@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.urls import include, path
 
-from coalition import views
+from coalition import token_views, views
 from coalition.imports import views as imports
 
 job_urls = [
@@ -24,12 +24,18 @@ import_urls = [
     path("<int:batch_id>/rejected.csv", imports.rejected, name="rejected"),
 ]
 
+token_urls = [
+    path("", token_views.token_list, name="list"),
+    path("<str:key>/revoke/", token_views.token_revoke, name="revoke"),
+]
+
 urlpatterns = [
     path("", views.overview, name="overview"),
     path("", include("pledges.urls")),
     path("", include("monitoring.urls")),
     path("imports/", include((import_urls, "imports"))),
     path("jobs/", include((job_urls, "jobs"))),
+    path("accounts/tokens/", include((token_urls, "tokens"))),
     path("accounts/", include("allauth.urls")),
     path("admin/", admin.site.urls),
     path("api/v1/", include("coalition.api_urls")),

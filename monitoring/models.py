@@ -1,20 +1,22 @@
 """What was reported, by whom, and what was made of it. Which rows count, and when, is asked of the querysets."""
 
 import pghistory
+import pgtrigger
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GistIndex
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import F, Func, Q
+from django.db.models import Case, F, Func, Q, Value, When
 from django.db.models.functions import Now
 from django.urls import reverse
 
 from coalition.access import Tier, actor_of, seen_by
-from coalition.bookkeeping import BUMP, HIDDEN, Record, marks_stale
+from coalition.bookkeeping import BUMP, GONE, HIDDEN, XID, Record, marks_stale
 from coalition.models import ImportBatch, Sector, SharedQuerySet, User
 from monitoring import kinds
 
 LARGEST = 10**7  # rounds, people, aircraft; more is a slip of the hand
+COVERED_TOGETHER = 100  # ids whose coverage is worked out together: one mark for so many rows of an import
 VAGUEST_M = 10_000  # a place vaguer than this has no sector and no cell: it is counted as "place too vague"
 HALF_THE_EARTH_M = 20_100_000  # nothing is vaguer
 COUNT = {"validators": [MaxValueValidator(LARGEST)], "null": True, "blank": True}
@@ -52,6 +54,28 @@ COUNTS_OF_INCIDENTS = marks_stale(
     """,
 )
 COUNTS_OF_SOURCES = marks_stale("counts", "SELECT 'source:' || id FROM changed_rows")
+# What a change makes stale in the answers of ``monitoring.coverage``: blocks of neighbouring ids.
+SEEN_PLACE = (  # what is seen of a place by any tier; sectors, zones and cells follow from it
+    "longitude",
+    "latitude",
+    "place_precision_m",
+    "sensitive",
+    "coalition_longitude",
+    "coalition_latitude",
+    "public_longitude",
+    "public_latitude",
+)
+DEPENDS_ON = ("kind", "facility_class", "accused_id", "occurred_from", "occurred_until", "tier", *SEEN_PLACE)
+COVERAGE_OF_REPORTS = marks_stale(
+    "coverage",
+    f"SELECT 'reports:' || block FROM (SELECT DISTINCT id / {COVERED_TOGETHER} AS block FROM changed_rows) AS blocks",
+    heeds=DEPENDS_ON,
+)
+COVERAGE_OF_INCIDENTS = marks_stale(
+    "coverage",
+    f"SELECT 'incidents:' || block FROM (SELECT DISTINCT id / {COVERED_TOGETHER} AS block FROM changed_rows) AS blocks",
+    heeds=(*DEPENDS_ON, "attribution", "attributed_to_id"),
+)
 
 
 class TieredQuerySet(models.QuerySet):
@@ -219,14 +243,24 @@ class Provision(Record):
         blank=True,
         help_text="Empty: whatever was hit",
     )
-    zones = models.ManyToManyField(Sector, blank=True, related_name="+", help_text="Empty: everywhere")
-    binds = models.ManyToManyField(Party, blank=True, related_name="+", help_text="Empty: every party")
+    # Codes, not links: they are in the version and the history of the row, and an area that is deleted leaves its code,
+    # so that the provision does not come to hold everywhere.
+    zones = ArrayField(models.SlugField(max_length=40), default=list, blank=True, help_text="Empty: everywhere")
+    binds = ArrayField(models.SlugField(max_length=40), default=list, blank=True, help_text="Empty: every party")
 
     objects = OfAgreementQuerySet.as_manager()
 
     class Meta(Record.Meta):
         ordering = ["agreement", "article"]
-        triggers = [BUMP]  # no tombstone: it has no tier of its own, so one would tell everybody of a hidden agreement
+        # No tombstone: it has no tier of its own, so one would tell everybody of a hidden agreement.
+        triggers = [
+            BUMP,
+            *marks_stale(
+                "coverage",
+                "SELECT 'provision:' || id FROM changed_rows",
+                heeds=("agreement_id", "kind", "act_kinds", "facility_classes", "zones", "binds"),
+            ),
+        ]
         constraints = [models.UniqueConstraint(fields=["agreement", "article"], name="provision_article_once")]
 
     def __str__(self):
@@ -250,7 +284,14 @@ class ProvisionTerm(Record):
 
     class Meta(Record.Meta):
         ordering = ["provision", "party", "begins_at"]
-        triggers = [BUMP]
+        triggers = [
+            BUMP,
+            *marks_stale(
+                "coverage",
+                "SELECT 'provision:' || provision_id FROM changed_rows",
+                heeds=("provision_id", "party_id", "begins_at", "ends_at"),
+            ),
+        ]
         constraints = [
             models.CheckConstraint(
                 condition=Q(ends_at__isnull=True) | Q(ends_at__gt=F("begins_at")),
@@ -382,6 +423,18 @@ class TimePrecision(models.TextChoices):
     DAYS = "days", "Within some days"
 
 
+class IncidentQuerySet(TieredQuerySet):
+    def standing(self):
+        """Keep those that were not merged into another."""
+        return self.filter(merged_into__isnull=True)
+
+    def with_report_counts_for(self, user):
+        """Add ``report_count``: how many of its reports the user may see."""
+        return self.annotate(
+            report_count=models.Count("reports", filter=seen_by(user, tier="reports__tier", nation=None))
+        )
+
+
 @pghistory.track()
 class Incident(Place, Record):
     """What happened, as judged from its reports. Occurrence, finding and attribution are three questions."""
@@ -413,20 +466,23 @@ class Incident(Place, Record):
     attribution = models.CharField(max_length=12, choices=Attribution, blank=True)
     attributed_to = models.ForeignKey(Party, models.PROTECT, null=True, blank=True, related_name="+")
     attribution_confidence = models.CharField(max_length=8, choices=Confidence, blank=True)
-    reasoning = models.TextField(blank=True, max_length=8000)
+    occurrence_reasoning = models.TextField("reasoning on occurrence", blank=True, max_length=4000)
+    finding_reasoning = models.TextField("reasoning on finding", blank=True, max_length=4000)
+    attribution_reasoning = models.TextField("reasoning on attribution", blank=True, max_length=4000)
     judged_by = models.ForeignKey(User, models.PROTECT, null=True, blank=True, editable=False, related_name="+")
     judged_at = models.DateTimeField(null=True, editable=False)
     verified_by = models.ForeignKey(User, models.PROTECT, null=True, blank=True, editable=False, related_name="+")
     verified_at = models.DateTimeField(null=True, editable=False)
     merged_into = models.ForeignKey("self", models.PROTECT, null=True, editable=False, related_name="absorbed")
+    regrouped_at = models.DateTimeField(null=True, editable=False, help_text="When reports last came or went")
     tier = models.PositiveSmallIntegerField("release tier", choices=Tier, default=Tier.COALITION)
     illustrative = models.BooleanField(default=False)
 
-    objects = TieredQuerySet.as_manager()
+    objects = IncidentQuerySet.as_manager()
 
     class Meta(Record.Meta):
         ordering = ["-occurred_from", "-id"]
-        triggers = [*Record.Meta.triggers, HIDDEN, *COUNTS_OF_INCIDENTS]
+        triggers = [*Record.Meta.triggers, HIDDEN, *COUNTS_OF_INCIDENTS, *COVERAGE_OF_INCIDENTS]
         constraints = [
             *place_constraints("incident"),
             *time_constraints("incident"),
@@ -457,6 +513,51 @@ class Incident(Place, Record):
         return reverse("monitoring:incident", args=[self.pk])
 
 
+# What a report counts as at once, before anybody looked closer; ``monitoring.triage`` says it in words.
+SEVERITY = Case(
+    When(
+        Q(killed__gt=0) | Q(facility_class__in=["nuclear", "hydro_dam"]) | Q(kind="fire_at_monitors"),
+        then=Value(4),
+    ),
+    When(
+        Q(injured__gt=0)
+        | Q(facility_class__in=["hospital", "school", "power", "pipeline", "oil_refinery"])
+        | Q(kind__in=["missile", "airstrike", "mlrs", "long_range_drone", "assault", "advance"])
+        | Q(kind__in=["facility_strike", "civilian_attack", "abduction", "seizure"]),
+        then=Value(3),
+    ),
+    When(
+        Q(kind__in=["artillery", "mortar", "tank", "fpv_drone", "strike", "mine", "minelaying", "new_position"])
+        | Q(kind__in=["within_line", "outside_storage", "aid_blocked", "denial", "monitor_jamming"]),
+        then=Value(2),
+    ),
+    default=Value(1),
+    output_field=models.IntegerField(),
+)
+
+# A merge into an incident that not everybody who sees the report may see must not show: not by a version either.
+BUMP_UNLESS_HIDDEN = pgtrigger.Trigger(
+    name="bump",
+    when=pgtrigger.Before,
+    operation=pgtrigger.Update,
+    condition=pgtrigger.Condition("OLD.* IS DISTINCT FROM NEW.*"),
+    declare=[("as_it_was", "monitoring_report")],
+    func=f"""
+as_it_was := NEW;
+as_it_was.incident_id := OLD.incident_id;
+IF as_it_was IS NOT DISTINCT FROM OLD
+    AND NOT EXISTS (
+        SELECT FROM monitoring_incident AS seen
+        WHERE seen.id IN (OLD.incident_id, NEW.incident_id) AND seen.tier <= NEW.tier
+    )
+THEN
+    RETURN NEW;
+END IF;
+NEW.version := OLD.version + 1; NEW.changed_at := now(); NEW.changed_xid := {XID}; RETURN NEW;
+""",
+)
+
+
 class ReportQuerySet(TieredQuerySet):
     def in_scope(self):
         """Keep what counts: no duplicates, nothing out of scope."""
@@ -464,7 +565,19 @@ class ReportQuerySet(TieredQuerySet):
 
     def unmerged_for(self, user):
         """Keep reports that stand alone as the user sees it: an incident they may not see is invisible."""
-        return self.filter(Q(incident__isnull=True) | Q(incident__tier__gt=actor_of(user).tier))
+        # No tier can be read where there is no incident, and where the row policy hides it.
+        return self.filter(Q(incident__tier__isnull=True) | Q(incident__tier__gt=actor_of(user).tier))
+
+    def with_incident_for(self, user):
+        """Add ``seen_incident_id``, null unless the user may see the incident, and ``occurrence``.
+
+        The occurrence is the report's own status until it is merged, then its incident's; a hidden incident is none.
+        """
+        seen = Q(incident__tier__lte=actor_of(user).tier)
+        return self.annotate(
+            seen_incident_id=Case(When(seen, then=F("incident_id"))),
+            occurrence=Case(When(seen, then=F("incident__occurrence")), default=F("status")),
+        )
 
 
 @pghistory.track()
@@ -539,7 +652,7 @@ class Report(Place, Record):
 
     class Meta(Record.Meta):
         ordering = ["-occurred_from", "-id"]
-        triggers = [*Record.Meta.triggers, HIDDEN, *COUNTS_OF_REPORTS]
+        triggers = [BUMP_UNLESS_HIDDEN, GONE, HIDDEN, *COUNTS_OF_REPORTS, *COVERAGE_OF_REPORTS]
         constraints = [
             *place_constraints("report"),
             *time_constraints("report"),
@@ -582,6 +695,7 @@ class Report(Place, Record):
             models.Index(fields=["occurred_on", "cell"], name="report_day_and_cell"),
             models.Index(fields=["sector", "occurred_on"], name="report_sector_and_day"),
             models.Index(fields=["filed_at"], condition=Q(status__in=WAITING), name="report_waiting"),
+            models.Index(SEVERITY.desc(), F("filed_at"), F("id"), condition=Q(status__in=WAITING), name="report_queue"),
             models.Index(fields=["incident"], condition=Q(incident__isnull=False), name="report_of_incident"),
             models.Index(fields=["duplicate_of"], condition=Q(duplicate_of__isnull=False), name="report_duplicates"),
             models.Index(fields=["batch"], condition=Q(batch__isnull=False), name="report_of_batch"),
@@ -815,3 +929,162 @@ class HexMonth(Tally):
 
     def __str__(self):
         return f"{self.month:%Y-%m} {self.cell} {self.kind}: {self.events}"
+
+
+class CoverageQuerySet(models.QuerySet):
+    def visible_to(self, user):
+        """Keep the answers that hold at the user's tier, on things and of agreements that they may see."""
+        tier = actor_of(user).tier
+        return self.filter(
+            Q(report__tier__lte=tier) | Q(incident__tier__lte=tier),
+            tier_from__lte=tier,
+            tier_until__gte=tier,
+            provision__agreement__tier__lte=tier,
+        )
+
+
+class Coverage(models.Model):
+    """Whether a provision covers an act by one party's dates: the stored answer of ``monitoring.coverage``.
+
+    Only where the answer of at least one party is not *no*. ``tier_from`` to ``tier_until`` are the tiers it holds for:
+    one that sees a sensitive place less exactly has an answer of its own. No foreign key guards it: it goes with the
+    next sweep, and readers join what it is about.
+    """
+
+    class Answer(models.TextChoices):
+        YES = "yes", "Covered"
+        NO = "no", "Not in force"
+        UNCLEAR = "unclear", "Cannot tell"
+
+    class When(models.TextChoices):
+        WITHIN = "within", "Within the term"
+        BEFORE = "before", "Before it began"
+        AFTER = "after", "After it ended"
+        BETWEEN = "between", "Between two terms"
+        ACROSS_START = "across_start", "Across its beginning"
+        ACROSS_END = "across_end", "Across its end"
+
+    report = models.ForeignKey(
+        Report, models.DO_NOTHING, null=True, db_constraint=False, db_index=False, related_name="coverage"
+    )
+    incident = models.ForeignKey(
+        Incident, models.DO_NOTHING, null=True, db_constraint=False, db_index=False, related_name="coverage"
+    )
+    provision = models.ForeignKey(
+        Provision, models.DO_NOTHING, db_constraint=False, db_index=False, related_name="coverage"
+    )
+    party = models.ForeignKey(
+        Party, models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+", help_text="By whose dates"
+    )
+    tier_from = models.PositiveSmallIntegerField(choices=Tier)
+    tier_until = models.PositiveSmallIntegerField(choices=Tier)
+    answer = models.CharField(max_length=7, choices=Answer)
+    when = models.CharField(max_length=12, choices=When)
+    at = models.DateTimeField(null=True, help_text="The beginning or end of the term that decided")
+    doubts = ArrayField(models.CharField(max_length=10), default=list, help_text="Dimensions of which one cannot tell")
+
+    objects = CoverageQuerySet.as_manager()
+
+    class Meta:
+        verbose_name_plural = "coverage"
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(report__isnull=True, incident__isnull=False)
+                | Q(report__isnull=False, incident__isnull=True),
+                name="coverage_is_of_one_thing",
+            ),
+            models.CheckConstraint(condition=Q(tier_until__gte=F("tier_from")), name="coverage_tiers_in_order"),
+        ]
+        indexes = [
+            models.Index(fields=["report"], condition=Q(report__isnull=False), name="coverage_of_report"),
+            models.Index(fields=["incident"], condition=Q(incident__isnull=False), name="coverage_of_incident"),
+            models.Index(fields=["provision", "party", "answer"], name="coverage_by_provision"),
+        ]
+
+    def __str__(self):
+        return f"{self.get_answer_display()} under provision {self.provision_id} by party {self.party_id}"
+
+
+class ReportStep(models.Model):
+    """One step of a report through triage: who screened it, from where to where, when and why. Never changed afterwards."""
+
+    # The app role may not delete steps: the database takes them along when an import is undone.
+    report = models.ForeignKey(Report, models.DO_NOTHING, related_name="steps")
+    user = models.ForeignKey(User, models.PROTECT, null=True, related_name="+", help_text="Empty: the system")
+    kind = models.CharField(max_length=18, help_text="The step's name in ``monitoring.triage``")
+    from_status = models.CharField(max_length=18, choices=Occurrence)
+    to_status = models.CharField(max_length=18, choices=Occurrence)
+    reason = models.CharField(max_length=1000, blank=True)
+    before = models.JSONField(default=dict, blank=True, help_text="What an undo must put back")
+    undoes = models.OneToOneField("self", models.DO_NOTHING, null=True, blank=True, related_name="undone_by")
+    moved_at = models.DateTimeField(db_default=Now())
+
+    objects = OfReportQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self):
+        return f"V{self.report_id}: {self.from_status} to {self.to_status}"
+
+
+class IncidentStepQuerySet(models.QuerySet):
+    def visible_to(self, user):
+        """Keep steps of visible incidents; one that names another incident only where that is visible too."""
+        other = Q(other__isnull=True) | seen_by(user, tier="other__tier", nation=None)
+        return self.filter(seen_by(user, tier="incident__tier", nation=None), other)
+
+
+class IncidentStep(models.Model):
+    """What was done with an incident: merged, split, judged, verified, taken back. Never changed afterwards."""
+
+    # As with reports, the database takes the steps along when a merge that made an incident is taken back.
+    incident = models.ForeignKey(Incident, models.DO_NOTHING, related_name="steps")
+    other = models.ForeignKey(
+        Incident, models.DO_NOTHING, null=True, related_name="+", help_text="The one absorbed, or split off"
+    )
+    user = models.ForeignKey(User, models.PROTECT, null=True, related_name="+", help_text="Empty: the system")
+    kind = models.CharField(
+        max_length=8, help_text="The step's name in ``monitoring.merging`` or ``monitoring.judging``"
+    )
+    reason = models.CharField(max_length=1000, blank=True)
+    before = models.JSONField(default=dict, blank=True, help_text="What an undo must put back")
+    undoes = models.OneToOneField("self", models.DO_NOTHING, null=True, blank=True, related_name="undone_by")
+    caused_by = models.ForeignKey("self", models.DO_NOTHING, null=True, blank=True, related_name="caused")
+    taken_at = models.DateTimeField(db_default=Now())
+
+    objects = IncidentStepQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self):
+        return f"I{self.incident_id}: {self.kind}"
+
+
+class ReportMoveQuerySet(models.QuerySet):
+    def visible_to(self, user):
+        """Keep moves of visible reports between visible incidents."""
+        ends = [
+            Q(**{f"{end}__isnull": True}) | seen_by(user, tier=f"{end}__tier", nation=None)
+            for end in ("from_incident", "to_incident")
+        ]
+        return self.filter(seen_by(user, tier="report__tier", nation=None), *ends)
+
+
+class ReportMove(models.Model):
+    """Which report came from where and went where in a step: what taking it back needs."""
+
+    step = models.ForeignKey(IncidentStep, models.DO_NOTHING, related_name="moves")
+    report = models.ForeignKey(Report, models.DO_NOTHING, related_name="moves")
+    from_incident = models.ForeignKey(Incident, models.DO_NOTHING, null=True, related_name="+")
+    to_incident = models.ForeignKey(Incident, models.DO_NOTHING, null=True, related_name="+")
+
+    objects = ReportMoveQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["step", "report"]
+        constraints = [models.UniqueConstraint(fields=["step", "report"], name="move_once_per_step_and_report")]
+
+    def __str__(self):
+        return f"V{self.report_id} in step {self.step_id}"

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from coalition.access import Tier
 from coalition.models import Sector
 from monitoring import places
+from monitoring.models import Place
 from monitoring.places import VAGUEST_M
 
 
@@ -87,3 +88,34 @@ class Areas:
 
 def _or_null(numbers: np.ndarray) -> pa.Array:
     return pa.array(numbers, pa.float64(), from_pandas=True)
+
+
+def place(thing: Place) -> None:
+    """Work out all columns of ``models.Place`` of an unsaved or changed row that follow from its exact place."""
+    exact = None
+    if thing.longitude is not None:
+        exact = places.Point(thing.longitude, thing.latitude, thing.place_precision_m)
+    moved = exact is not None and thing.sensitive
+    for tier, at in (
+        (Tier.PLANNING, exact),
+        (Tier.COALITION, places.on_grid(exact) if moved else exact),
+        (Tier.PUBLIC, places.in_cell(exact) if moved else exact),
+    ):
+        columns = SEEN[tier]
+        placed = exact is not None and exact.precision_m <= VAGUEST_M
+        sector, zones = _areas_at(at) if placed else (None, [])
+        setattr(thing, columns.longitude, at and at.longitude)
+        setattr(thing, columns.latitude, at and at.latitude)
+        setattr(thing, f"{columns.sector}_id", sector)
+        setattr(thing, columns.zones, zones)
+        if tier != Tier.PUBLIC:  # who shares the cell of the exact place
+            setattr(thing, columns.cell, places.cell_of(at.longitude, at.latitude) if placed else None)
+
+
+def _areas_at(point: places.Point) -> tuple[int | None, list[int]]:
+    areas = [
+        places.Zone(sector.pk, sector.polygon, sector.kind == Sector.Kind.SECTOR)
+        for sector in Sector.objects.order_by("pk")
+    ]
+    found = places.zones_of(np.array([point.longitude]), np.array([point.latitude]), areas)
+    return int(found.sector[0]) or None, list(found.zones[0])

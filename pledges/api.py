@@ -1,34 +1,45 @@
 """Needs and pledges over the API. Steps are POST sub-paths through the same domain functions as the pages."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
-from django.core.exceptions import PermissionDenied
-from django.db.models import Prefetch
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import Case, F, OuterRef, Value, When
+from django.db.models.functions import Concat
 from django_filters import rest_framework as filters
 from rest_framework import serializers
 from rest_framework.decorators import action
-from rest_framework.exceptions import ValidationError
 from rest_framework.response import Response
 
-from coalition.access import actor_of
-from coalition.api import ApiViewSet, CoalitionViewSet, Shown, TierField, VisibleRelatedField, visible
+from coalition.access import Actor, seen_by
+from coalition.api import CoalitionViewSet, TierField, tier_column, visible
+from coalition.columns import Column, Columns, Kind
 from coalition.editing import compare
-from coalition.models import ApiToken, Condition, Nation, Operation, Sector
-from coalition.paging import OnePage
+from coalition.models import ApiToken, Condition, Nation, Operation
 from coalition.refusals import Conflict
-from coalition.renderers import Export, Table
-from pledges import allocating, declaring, ladder, readiness, requiring, what_if
-from pledges.counting import FIRM, LEVELS
+from pledges import allocating, declaring, ladder, requiring
 from pledges.filters import LEVEL_CHOICES, PledgeFilter, RequirementFilter
-from pledges.models import Allocation, Capability, Caveat, Pledge, ReadinessLine, Requirement
-from pledges.readiness import CapabilityAnswer
+from pledges.models import Allocation, Capability, Caveat, Pledge, Requirement
 
-
-class CapabilitySerializer(Shown):
-    class Meta:
-        model = Capability
-        fields = ["code", "name", "category", "unit", "aggregation", "description", "version", "changed_at"]
+CAPABILITIES = Columns(
+    Capability,
+    Column("code", kind=Kind.WORD, hxl="#capacity+code", example="infantry"),
+    Column("name", hxl="#capacity+name"),
+    Column("category", hxl="#capacity+type"),
+    Column("unit", hxl="#indicator+unit", example="persons"),
+    "aggregation",
+    "description",
+    "version",
+    "changed_at",
+)
+OF_CAPABILITY = (
+    Column("capability", "capability__code", kind=Kind.WORD, hxl="#capacity+code", example="infantry"),
+    Column("capability_name", "capability__name", hxl="#capacity+name"),
+    Column("category", "capability__category", hxl="#capacity+type"),
+)
+OPERATION = Column("operation", "operation__code", kind=Kind.WORD, hxl="#activity+code", example="demo")
+NATION = Column("nation", "nation_id", kind=Kind.WORD, hxl="#country+code+v_iso2", example="FR")
+UNIT = Column("unit", "capability__unit", hxl="#indicator+unit", example="persons")
 
 
 class CapabilityFilters(filters.FilterSet):
@@ -41,7 +52,7 @@ class CapabilityViewSet(CoalitionViewSet):
     """The kinds of things a force needs, each counted in one unit."""
 
     queryset = Capability.objects.all()
-    serializer_class = CapabilitySerializer
+    columns = CAPABILITIES
     filterset_class = CapabilityFilters
     lookup_field = "code"
     lookup_value_regex = "[-a-zA-Z0-9_]+"
@@ -49,39 +60,27 @@ class CapabilityViewSet(CoalitionViewSet):
     default_ordering = "code"
 
 
-class RequirementSerializer(Shown):
-    operation = serializers.CharField(source="operation.code")
-    capability = serializers.CharField(source="capability.code")
-    capability_name = serializers.CharField(source="capability.name")
-    category = serializers.ChoiceField(source="capability.category", choices=Capability.Category.choices)
-    unit = serializers.CharField(source="capability.unit")
-    sector = serializers.CharField(source="sector.code", allow_null=True, default=None)
-    tier = TierField()
-
-    class Meta:
-        model = Requirement
-        fields = [
-            "id",
-            "operation",
-            "capability",
-            "capability_name",
-            "category",
-            "sector",
-            "title",
-            "quantity",
-            "unit",
-            "needed_from",
-            "needed_until",
-            "priority",
-            "notice_days",
-            "phase",
-            "tier",
-            "note",
-            "illustrative",
-            "version",
-            "created_at",
-            "changed_at",
-        ]
+REQUIREMENTS = Columns(
+    Requirement,
+    Column("id", hxl="#meta+id"),
+    OPERATION,
+    *OF_CAPABILITY,
+    Column("sector", "sector__code", kind=Kind.WORD, hxl="#loc+code", example="S1"),
+    "title",
+    Column("quantity", hxl="#capacity+required+num"),
+    UNIT,
+    Column("needed_from", hxl="#date+start"),
+    Column("needed_until", hxl="#date+end"),
+    Column("priority", hxl="#priority"),
+    "notice_days",
+    "phase",
+    tier_column(),
+    "note",
+    "illustrative",
+    "version",
+    "created_at",
+    "changed_at",
+)
 
 
 class RequirementInput(serializers.ModelSerializer):
@@ -117,8 +116,9 @@ class RequirementFilters(RequirementFilter):
 class RequirementViewSet(CoalitionViewSet):
     """The lines of the plan: so much of a capability, in a sector or anywhere, from day to day."""
 
-    queryset = Requirement.objects.select_related("operation", "capability", "sector")
-    serializer_class = RequirementSerializer
+    queryset = Requirement.objects.all()
+    columns = REQUIREMENTS
+    worked_out = ("capability_name", "category", "unit")
     filterset_class = RequirementFilters
     orderings = {
         "id": "id",
@@ -149,78 +149,71 @@ class RequirementViewSet(CoalitionViewSet):
         return Response(status=204)
 
 
-class PledgeSerializer(Shown):
-    nation = serializers.CharField(source="nation_id")
-    operation = serializers.CharField(source="operation.code")
-    capability = serializers.CharField(source="capability.code")
-    capability_name = serializers.CharField(source="capability.name")
-    category = serializers.ChoiceField(source="capability.category", choices=Capability.Category.choices)
-    unit = serializers.CharField(source="capability.unit")
-    tier = TierField()
-    level = serializers.ChoiceField(
-        choices=LEVEL_CHOICES, allow_null=True, help_text="The level it counts in; null off the ladder"
-    )
-    stands_from = serializers.DateField(allow_null=True, help_text="The first day it can stand; null off the ladder")
-    stands_until = serializers.DateField(allow_null=True, help_text="The last day; null is open-ended")
-    conditions = serializers.SerializerMethodField(help_text="Ids of the conditions it hangs on")
-    caveats = serializers.SerializerMethodField(help_text="National caveats, each as kind: text")
-    requirement = serializers.SerializerMethodField(help_text="Id of the line it proposes to answer")
-    superseded_by = serializers.SerializerMethodField(help_text="Id of the pledge that took its place")
+def gates_seen(actor: Actor) -> ArraySubquery:
+    """Return the ids of the conditions of a pledge that the actor may see."""
+    gates = Condition.objects.visible_to(actor).filter(pledges=OuterRef("pk"))
+    return ArraySubquery(gates.order_by("pk").values("pk"))
 
-    class Meta:
-        model = Pledge
-        fields = [
-            "id",
-            "nation",
-            "operation",
-            "capability",
-            "capability_name",
-            "category",
-            "what",
-            "stated_low",
-            "stated_high",
-            "quantity",
-            "unit",
-            "available_from",
-            "available_until",
-            "notice_days",
-            "status",
-            "level",
-            "stands_from",
-            "stands_until",
-            "conditions",
-            "caveats",
-            "tier",
-            "requirement",
-            "superseded_by",
-            "source",
-            "source_url",
-            "stated_on",
-            "note",
-            "dataset",
-            "external_id",
-            "last_confirmed_on",
-            "ordered_on",
-            "illustrative",
-            "version",
-            "created_at",
-            "changed_at",
-        ]
 
-    def get_conditions(self, pledge) -> list[int]:
-        return [condition.pk for condition in pledge.conditions.all()]
+def caveats(actor: Actor) -> ArraySubquery:
+    """Return the caveats of a pledge, each as kind: text."""
+    texts = Caveat.objects.filter(pledge=OuterRef("pk")).order_by("pk")
+    return ArraySubquery(texts.values_list(Concat("kind", Value(": "), "text")))
 
-    def get_caveats(self, pledge) -> list[str]:
-        return [f"{caveat.kind}: {caveat.text}" for caveat in pledge.caveats.all()]
 
-    def get_requirement(self, pledge) -> int | None:
-        line = pledge.requirement
-        return line.pk if line and line.tier <= actor_of(self.reader).tier else None
+def line_seen(actor: Actor) -> Case:
+    """Return the id of the line a pledge proposes to answer, if the actor may see that."""
+    return Case(When(seen_by(actor, tier="requirement__tier", nation=None), then=F("requirement_id")))
 
-    def get_superseded_by(self, pledge) -> int | None:
-        successor, actor = pledge.superseded_by, actor_of(self.reader)
-        may_see = successor and (successor.tier <= actor.tier or successor.nation_id == actor.nation)
-        return successor.pk if may_see else None
+
+def successor_seen(actor: Actor) -> Case:
+    """Return the id of the pledge that took its place, if the actor may see that."""
+    seen = seen_by(actor, tier="superseded_by__tier", nation="superseded_by__nation")
+    return Case(When(seen, then=F("superseded_by_id")))
+
+
+PLEDGES = Columns(
+    Pledge,
+    Column("id", hxl="#meta+id"),
+    NATION,
+    OPERATION,
+    *OF_CAPABILITY,
+    Column("what", hxl="#description"),
+    Column("stated_low", hxl="#capacity+stated+min+num"),
+    Column("stated_high", hxl="#capacity+stated+max+num"),
+    Column("quantity", hxl="#capacity+planned+num"),
+    UNIT,
+    Column("available_from", hxl="#date+start"),
+    Column("available_until", hxl="#date+end"),
+    "notice_days",
+    Column("status", hxl="#status"),
+    Column("level", choices=LEVEL_CHOICES, nullable=True, about="The level it counts in; null off the ladder"),
+    Column("stands_from", kind=Kind.DAY, nullable=True, about="The first day it can stand; null off the ladder"),
+    Column("stands_until", kind=Kind.DAY, nullable=True, about="The last day; null is open-ended"),
+    Column("conditions", gates_seen, kind=Kind.INTEGERS, about="Ids of the conditions it hangs on"),
+    Column("caveats", caveats, kind=Kind.TEXTS, about="National caveats, each as kind: text"),
+    tier_column(),
+    Column("requirement", line_seen, kind=Kind.INTEGER, nullable=True, about="Id of the line it proposes to answer"),
+    Column(
+        "superseded_by",
+        successor_seen,
+        kind=Kind.INTEGER,
+        nullable=True,
+        about="Id of the pledge that took its place",
+    ),
+    Column("source", hxl="#meta+source"),
+    Column("source_url", hxl="#meta+url"),
+    "stated_on",
+    "note",
+    Column("dataset", kind=Kind.WORD),
+    "external_id",
+    "last_confirmed_on",
+    "ordered_on",
+    "illustrative",
+    "version",
+    "created_at",
+    "changed_at",
+)
 
 
 class CaveatInput(serializers.ModelSerializer):
@@ -316,7 +309,7 @@ class FellOffSerializer(serializers.Serializer):
 class SupersededSerializer(serializers.Serializer):
     """The successor, the allocations it now has, and what it could not carry."""
 
-    pledge = PledgeSerializer()
+    pledge = PLEDGES.serializer()
     allocations = serializers.ListField(child=serializers.IntegerField(), help_text="Ids")
     fell_off = FellOffSerializer(many=True)
 
@@ -347,8 +340,9 @@ class PledgeFilters(PledgeFilter):
 class PledgeViewSet(CoalitionViewSet):
     """What nations say they may send."""
 
-    queryset = Pledge.objects.select_related("operation", "capability", "requirement", "superseded_by")
-    serializer_class = PledgeSerializer
+    queryset = Pledge.objects.all()
+    columns = PLEDGES
+    worked_out = ("capability_name", "category", "unit", "level", "stands_from", "stands_until")
     filterset_class = PledgeFilters
     orderings = {
         "id": "id",
@@ -381,9 +375,7 @@ class PledgeViewSet(CoalitionViewSet):
     }
 
     def get_queryset(self):
-        gates = Condition.objects.visible_to(self.request.user).order_by("id").only("id")
-        rows = super().get_queryset().with_standing()
-        return rows.prefetch_related(Prefetch("conditions", queryset=gates), "caveats")
+        return super().get_queryset().with_standing()
 
     def create(self, request, *args, **kwargs):
         """Log a pledge: an officer for their own nation, a planner for any."""
@@ -430,31 +422,21 @@ class PledgeViewSet(CoalitionViewSet):
     undo = step_action("undo", "Take the last step back.", ladder.undo)
 
 
-class AllocationSerializer(Shown):
-    operation = serializers.CharField(source="requirement.operation.code")
-    capability = serializers.CharField(source="requirement.capability.code")
-    unit = serializers.CharField(source="requirement.capability.unit")
-    nation = serializers.CharField(source="pledge.nation_id")
-    pledge = serializers.IntegerField(source="pledge_id")
-    requirement = serializers.IntegerField(source="requirement_id")
-    tier = TierField()
-
-    class Meta:
-        model = Allocation
-        fields = [
-            "id",
-            "operation",
-            "pledge",
-            "nation",
-            "requirement",
-            "capability",
-            "quantity",
-            "unit",
-            "tier",
-            "version",
-            "created_at",
-            "changed_at",
-        ]
+ALLOCATIONS = Columns(
+    Allocation,
+    Column("id", hxl="#meta+id"),
+    Column("operation", "requirement__operation__code", kind=Kind.WORD, hxl="#activity+code", example="demo"),
+    Column("pledge", "pledge_id"),
+    Column("nation", "pledge__nation_id", kind=Kind.WORD, hxl="#country+code+v_iso2", example="FR"),
+    Column("requirement", "requirement_id"),
+    Column("capability", "requirement__capability__code", kind=Kind.WORD, hxl="#capacity+code", example="infantry"),
+    Column("quantity", hxl="#capacity+allocated+num"),
+    Column("unit", "requirement__capability__unit", hxl="#indicator+unit", example="persons"),
+    tier_column(),
+    "version",
+    "created_at",
+    "changed_at",
+)
 
 
 class AllocationInput(serializers.Serializer):
@@ -485,8 +467,9 @@ class AllocationFilters(filters.FilterSet):
 class AllocationViewSet(CoalitionViewSet):
     """How much of which pledge answers which line."""
 
-    queryset = Allocation.objects.select_related("pledge", "requirement__operation", "requirement__capability")
-    serializer_class = AllocationSerializer
+    queryset = Allocation.objects.all()
+    columns = ALLOCATIONS
+    worked_out = ("unit",)
     filterset_class = AllocationFilters
     orderings = {"id": "id", "quantity": "quantity", "changed_at": "changed_at"}
     inputs = {"create": AllocationInput, "partial_update": AllocationChange}
@@ -511,247 +494,3 @@ class AllocationViewSet(CoalitionViewSet):
         allocation, version = self.changing()
         allocating.release(allocation.pk, by=request.user, based_on=version)
         return Response(status=204)
-
-
-# --- Readiness --------------------------------------------------------------------------------------
-
-
-class ReadinessQuery(serializers.Serializer):
-    """Which answers, and as whom. Days before today are not answered: the past is not counted anew."""
-
-    operation = VisibleRelatedField(Operation, "code", required=False, help_text="Code; the current one when missing")
-    on = serializers.DateField(
-        required=False, help_text="The day; the start day when missing, today once that has come"
-    )
-    capability = VisibleRelatedField(Capability, "code", required=False, help_text="Code")
-    sector = VisibleRelatedField(Sector, "code", required=False, help_text="Code")
-    category = serializers.ChoiceField(choices=Capability.Category.choices, required=False)
-    tier = TierField(required=False, help_text="As this tier sees it; one's own when missing")
-    threshold = serializers.ChoiceField(
-        choices=LEVEL_CHOICES[:-1], default=FIRM, help_text="This level or a better one covers a need"
-    )
-
-
-class QuantityField(serializers.DecimalField):
-    """A quantity in the capability's unit."""
-
-    def __init__(self, **kwargs):
-        super().__init__(max_digits=None, decimal_places=2, **kwargs)
-
-
-class AtLevelField(QuantityField):
-    """The quantity of an answer at one level: standing for a capability, allocated for a line."""
-
-    def __init__(self, level: str, **kwargs):
-        self.level = level
-        super().__init__(**kwargs)
-
-    def get_attribute(self, answer):
-        return (answer.levels if isinstance(answer, CapabilityAnswer) else answer.allocated)[self.level]
-
-
-class AnswerSerializer(serializers.Serializer):
-    """What lines and capabilities have in common, for one day, as one tier sees it."""
-
-    at_level = "Standing, counted as {}"
-
-    need = QuantityField(allow_null=True, help_text="Null on a day the line is not needed")
-    covered = QuantityField(help_text="The sum over lines of the lesser of allocated and need")
-    gap = QuantityField()
-    share = serializers.FloatField(allow_null=True, help_text="Covered share, 0 to 1; null where nothing is needed")
-    reserve = QuantityField(help_text="Allocated beyond the need; it closes no other gap")
-    warnings = serializers.IntegerField()
-
-    def get_fields(self):
-        """Return what names the row first, then the answer, then the levels."""
-        fields, common = super().get_fields(), AnswerSerializer._declared_fields
-        names = {name: field for name, field in fields.items() if name not in common}
-        levels = {
-            f"at_{level}": AtLevelField(level, help_text=self.at_level.format(level.replace("_", " ")))
-            for level in LEVELS
-        }
-        return names | {name: fields[name] for name in common} | levels
-
-
-class LineAnswerSerializer(AnswerSerializer):
-    """One requirement line on one day."""
-
-    at_level = "Allocated and standing, counted as {}"
-
-    requirement = serializers.IntegerField(source="requirement_id")
-    title = serializers.CharField()
-    capability = serializers.CharField(source="capability_code")
-    capability_name = serializers.CharField()
-    unit = serializers.CharField()
-    sector = serializers.CharField(source="sector_code", allow_null=True)
-    priority = serializers.IntegerField()
-    needed_from = serializers.DateField()
-    needed_until = serializers.DateField(allow_null=True)
-    is_met = serializers.BooleanField()
-
-
-class CapabilityAnswerSerializer(AnswerSerializer):
-    """One capability on one day: a row of the readiness matrix."""
-
-    capability = serializers.CharField(source="code")
-    capability_name = serializers.CharField(source="name")
-    category = serializers.ChoiceField(choices=Capability.Category.choices)
-    unit = serializers.CharField()
-    standing = QuantityField(help_text="Standing at the threshold or better, allocated or not")
-    free = QuantityField(help_text="The part of it that is allocated to no line of that day")
-    blocked = QuantityField(help_text="Would stand had no condition failed")
-    blocked_pledges = serializers.IntegerField()
-    unquantified = serializers.SerializerMethodField(help_text="Pledges that stand without a planning quantity")
-    lines = serializers.IntegerField(help_text="Lines that are needed that day")
-    lines_met = serializers.IntegerField()
-
-    def get_unquantified(self, answer) -> int:
-        return sum(answer.unquantified.values())
-
-
-class WhatIfInput(serializers.Serializer):
-    """What to suppose in place of the plan. What is left out stays as it is."""
-
-    operation = VisibleRelatedField(Operation, "code", required=False, help_text="Code; the current one when missing")
-    on = serializers.DateField(required=False, help_text="The day looked at; the start day when missing")
-    conditions = serializers.DictField(
-        child=serializers.ChoiceField(choices=Condition.State.choices), required=False, help_text="Id to state"
-    )
-    probabilities = serializers.DictField(
-        child=serializers.FloatField(min_value=0, max_value=1), required=False, help_text="Id to chance while open"
-    )
-    nations_out = serializers.ListField(child=serializers.CharField(max_length=2), required=False, help_text="Alpha-2")
-    withdrawn = serializers.ListField(child=serializers.IntegerField(min_value=1), required=False, help_text="Ids")
-    slipped = serializers.DictField(
-        child=serializers.IntegerField(min_value=0, max_value=what_if.LONGEST_SLIP),
-        required=False,
-        help_text="Pledge id to days later",
-    )
-    certainties = serializers.DictField(
-        child=serializers.FloatField(min_value=0, max_value=1), required=False, help_text="Step to certainty"
-    )
-    effects = serializers.BooleanField(default=False, help_text="Rank conditions and nations too")
-
-
-class LineChangeSerializer(serializers.Serializer):
-    """One line on the day: the chance that it is met, as planned and as supposed."""
-
-    requirement = serializers.IntegerField(source="requirement.pk")
-    capability = serializers.CharField(source="requirement.capability.code")
-    sector = serializers.CharField(source="requirement.sector.code", allow_null=True, default=None)
-    before = serializers.FloatField()
-    after = serializers.FloatField()
-    difference = serializers.FloatField()
-    covered_before = serializers.FloatField(allow_null=True, help_text="Expected share of the need, as planned")
-    covered_after = serializers.FloatField(allow_null=True, help_text="The same, as supposed")
-
-
-class ConditionEffectSerializer(serializers.Serializer):
-    """Expected lines met if the condition fails, and if it holds."""
-
-    condition = serializers.IntegerField(source="key")
-    failed = serializers.FloatField(source="low")
-    held = serializers.FloatField(source="high")
-    hardest_hit = serializers.IntegerField(source="hardest", allow_null=True, help_text="Requirement line")
-
-
-class NationEffectSerializer(serializers.Serializer):
-    """Expected lines met without the nation, and what would be lost."""
-
-    nation = serializers.CharField(source="key")
-    without = serializers.FloatField(source="low")
-    loss = serializers.FloatField(source="swing")
-    hardest_hit = serializers.IntegerField(source="hardest", allow_null=True, help_text="Requirement line")
-
-
-class ComparisonSerializer(serializers.Serializer):
-    """A scenario beside the plan. Nothing of it is written."""
-
-    on = serializers.DateField(source="scenario.on")
-    address = serializers.CharField(source="scenario.query", help_text="The scenario as a query string of the page")
-    expected_before = serializers.FloatField(help_text="Expected number of lines met, as planned")
-    expected_after = serializers.FloatField(help_text="The same, as supposed")
-    lines = LineChangeSerializer(many=True)
-    conditions = ConditionEffectSerializer(many=True, required=False, help_text="With effects")
-    nations = NationEffectSerializer(many=True, required=False, help_text="With effects")
-
-
-class ReadinessViewSet(ApiViewSet):
-    """How ready the coalition is on a day: the stored answers that the dashboards show. Worst first."""
-
-    asks = ("what_if",)
-    inputs = {"what_if": WhatIfInput}
-    write_actions = {"what_if": "see_planning"}
-
-    listing = ("list", "capabilities")
-    queries = {"list": ReadinessQuery, "capabilities": ReadinessQuery}
-    serializer_class = LineAnswerSerializer
-    outputs = {"capabilities": CapabilityAnswerSerializer, "what_if": ComparisonSerializer}
-    pagination_class = OnePage
-    filter_backends = ()
-    queryset = ReadinessLine.objects.none()
-
-    def list(self, request, *args, **kwargs):
-        """Return one row per requirement line."""
-        asked = self.asked()
-        only = {name: asked.get(name) for name in ("capability", "sector", "category")}
-        return self.answered(asked, lambda **day: readiness.requirement_lines(**day, **only), LineAnswerSerializer)
-
-    @action(detail=False)
-    def capabilities(self, request, *args, **kwargs):
-        """Return one row per capability: the readiness matrix."""
-        asked = self.asked()
-        code = asked["capability"].code if "capability" in asked else None
-
-        def rows(**day) -> list[CapabilityAnswer]:
-            matrix = readiness.matrix(**day, sector=asked.get("sector"), category=asked.get("category"))
-            return [row for row in matrix.rows if code in (None, row.code)]
-
-        return self.answered(asked, rows, CapabilityAnswerSerializer)
-
-    @action(detail=False, methods=["post"], url_path="what-if")
-    def what_if(self, request, *args, **kwargs):
-        """Suppose something else and see what it does to each line. For the planning tier; nothing is written."""
-        given = dict(self.input())
-        operation = given.pop("operation", None) or self.current_operation()
-        effects = given.pop("effects")
-        scenario = what_if.of(operation, given, user=request.user)
-        data = ComparisonSerializer(what_if.compare(scenario)).data
-        if effects:
-            data["conditions"] = ConditionEffectSerializer(what_if.conditions_by_effect(scenario), many=True).data
-            data["nations"] = NationEffectSerializer(what_if.nations_by_loss(scenario), many=True).data
-        return Response(data)
-
-    def current_operation(self) -> Operation:
-        """Return the current operation. Raises a 400 when there is none."""
-        operation = Operation.objects.filter(is_current=True).first()
-        if operation is None:
-            raise ValidationError({"operation": ["Say which operation: none is the current one."]})
-        return operation
-
-    def asked(self) -> dict:
-        """Return the checked query, with what is missing filled in."""
-        asked, own = dict(self.query()), actor_of(self.request.user).tier
-        operation = asked["operation"] = asked.get("operation") or self.current_operation()
-        if asked.setdefault("tier", own) > own:
-            raise PermissionDenied("You may not see that tier.")
-        asked.setdefault("on", max(operation.starts_on, operation.today()))
-        return asked
-
-    def answered(self, asked: dict, find: Callable[..., Sequence], serializer_class) -> Response:
-        """Answer with a page that says how old it is, or with a file."""
-        day = {name: asked[name] for name in ("operation", "on", "tier", "threshold")}
-        operation = day.pop("operation")
-        try:
-            rows = find(operation=operation, **day)
-        except readiness.DayIsPast as error:
-            raise ValidationError({"on": [str(error)]}) from error
-        serializer = serializer_class(rows, many=True, context=self.get_serializer_context())
-        if isinstance(self.request.accepted_renderer, Export):
-            table = Table(name=f"readiness-{asked['on']}", columns=tuple(serializer.child.fields))
-            return self.streamed(table, serializer.data)
-        return Response({"next": None, "previous": None, "results": serializer.data, "as_of": self.as_of(operation)})
-
-    def as_of(self, operation: Operation) -> dict:
-        age = readiness.as_of(operation)
-        return {"counted_until": age.counted_until, "is_late": age.is_amber}

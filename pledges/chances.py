@@ -4,16 +4,17 @@ The numbers are for the planning tier alone: with a step's certainty they would 
 Source of the rules: docs/method.md, "First day a pledge can stand" and "Staleness".
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
 
 from coalition.access import Tier
 from coalition.models import Condition, Operation
-from pledges import certainty, standing
-from pledges.counting import BLOCKED, STANDING
-from pledges.models import Allocation, Capability, Pledge, PledgeCondition, Requirement
+from pledges import certainty
+from pledges.counting import BLOCKED, STANDING, LineRow
+from pledges.models import Pledge
+from pledges.planned import Planned, PledgeFacts, planned
 
 HORIZON = timedelta(days=730)  # how far ahead of the start day the plan is looked at while no mandate ends it
 
@@ -71,78 +72,70 @@ def last_day(operation: Operation, today: date) -> date:
 
 
 def question(
-    operation: Operation, capability_ids: Iterable[int], *, today: date, supposed: Supposition | None = None
+    operation: Operation,
+    capability_ids: Iterable[int],
+    *,
+    today: date,
+    supposed: Supposition | None = None,
+    rows: Planned | None = None,
 ) -> Question:
-    """Return what to ask about these capabilities, over all rows of the planning tier. Six queries.
+    """Return what to ask about these capabilities, over all rows of the planning tier. ``rows``: read already.
 
     Unquantified, blocked and superseded pledges and those off the ladder bring nothing. Lines that are over are left
     out. A capability without lines is left out.
     """
     supposed = supposed or Supposition()
     ids = list(capability_ids)
-    lines = _lines(operation, ids, today)
-    # What is open-ended stands as long as anything of its capability is needed.
-    horizons = dict.fromkeys(ids, (last_day(operation, today) - today).days)
-    for line in lines:
-        if line.needed_until:
-            horizons[line.capability_id] = max(horizons[line.capability_id], (line.needed_until - today).days)
-    conditions = _conditions(operation, supposed)
+    rows = rows or planned(operation, ids, today=today, supposed=supposed.states)
+    conditions = _conditions(rows, supposed)
     place = {pk: i for i, pk in enumerate(conditions)}
-    pieces, weights, nations = {}, {}, {}
-    of_capability: dict[int, list[int]] = {}
-    capability_of_pledge: dict[int, int] = {}
-    for pledge in _pledges(operation, ids, today, supposed):
-        hanging = {pk: conditions[pk] for pk in pledge["hangs_on"] if pk in conditions}
-        horizon = horizons[pledge["capability_id"]]
-        pieces[pledge["pk"]] = _pieces_of(pledge, hanging, place, operation, today, horizon, supposed)
-        weights[pledge["pk"]] = pledge["quantity"]
-        nations[pledge["pk"]] = pledge["nation_id"]
-        of_capability.setdefault(pledge["capability_id"], []).append(pledge["pk"])
-        capability_of_pledge[pledge["pk"]] = pledge["capability_id"]
-    answers: dict[int, list[tuple[int, Decimal]]] = {}
-    capability_of_line = {line.pk: line.capability_id for line in lines}
-    for line_id, pledge_id, quantity in _allocations(capability_of_line):
-        if capability_of_pledge.get(pledge_id) == capability_of_line[line_id]:
-            answers.setdefault(line_id, []).append((pledge_id, min(quantity, weights[pledge_id])))
-    any_one = dict(Capability.objects.filter(pk__in=ids).values_list("pk", "aggregation"))
-    plans: dict[int, list[certainty.Plan]] = {}
-    line_ids: dict[int, list[int]] = {}
-    for line in lines:
-        first = max((line.needed_from - today).days, 0)
-        last = horizons[line.capability_id] if line.needed_until is None else (line.needed_until - today).days
-        plans.setdefault(line.capability_id, []).append(
-            certainty.Plan(
-                need=line.quantity,
-                first=first,
-                last=max(first, last),
-                contributions=tuple(
-                    contribution
-                    for pledge_id, quantity in answers.get(line.pk, ())
-                    for contribution in _contributions(pledge_id, quantity, pieces[pledge_id])
-                ),
-                any_one=any_one[line.capability_id] == Capability.Aggregation.ANY,
-            )
-        )
-        line_ids.setdefault(line.capability_id, []).append(line.pk)
-    groups = {
-        pk: certainty.Capability(
-            lines=tuple(plans.get(pk, ())),
+    groups, line_ids, nations = {}, {}, {}
+    for pk in ids:
+        lines = [line for line in rows.lines[pk] if line.last is None or line.last >= today]
+        # What is open-ended stands as long as anything of its capability is needed.
+        horizon = (last_day(operation, today) - today).days
+        horizon = max([horizon, *((line.last - today).days for line in lines if line.last)])
+        pieces, weights = {}, {}
+        for pledge in _that_bring(rows.pledges[pk], supposed):
+            hanging = {condition: conditions[condition] for condition in pledge.hangs_on if condition in conditions}
+            pieces[pledge.row.id] = _pieces_of(pledge, hanging, place, operation, today, horizon, supposed)
+            weights[pledge.row.id] = pledge.row.quantity
+            nations[pledge.row.id] = pledge.row.nation
+        if not lines:
+            continue
+        answers: dict[int, list[certainty.Contribution]] = {line.id: [] for line in lines}
+        for allocation in rows.allocations[pk]:
+            if allocation.pledge_id in weights and allocation.line_id in answers:
+                quantity = min(allocation.quantity, weights[allocation.pledge_id])
+                answers[allocation.line_id] += _contributions(
+                    allocation.pledge_id, quantity, pieces[allocation.pledge_id]
+                )
+        groups[pk] = certainty.Capability(
+            lines=tuple(_plan_of(line, answers[line.id], today, horizon, pk in rows.any_alone) for line in lines),
             pool=tuple(
                 contribution
-                for pledge_id in of_capability.get(pk, ())
-                for contribution in _contributions(pledge_id, weights[pledge_id], pieces[pledge_id])
+                for pledge_id, weight in weights.items()
+                for contribution in _contributions(pledge_id, weight, pieces[pledge_id])
             ),
         )
-        for pk in ids
-        if plans.get(pk)
-    }
+        line_ids[pk] = tuple(line.id for line in lines)
     return Question(
         today=today,
         groups=groups,
-        lines={pk: tuple(line_ids[pk]) for pk in groups},
+        lines=line_ids,
         condition_ids=tuple(conditions),
         chances=tuple(conditions[pk].chance for pk in conditions),
         nations=nations,
+    )
+
+
+def _plan_of(
+    line: LineRow, contributions: list[certainty.Contribution], today: date, horizon: int, any_one: bool
+) -> certainty.Plan:
+    first = max((line.first - today).days, 0)
+    last = horizon if line.last is None else (line.last - today).days
+    return certainty.Plan(
+        need=line.quantity, first=first, last=max(first, last), contributions=tuple(contributions), any_one=any_one
     )
 
 
@@ -152,63 +145,30 @@ class _OpenCondition:
     due_on: date | None
 
 
-def _conditions(operation: Operation, supposed: Supposition) -> dict[int, _OpenCondition]:
+def _conditions(rows: Planned, supposed: Supposition) -> dict[int, _OpenCondition]:
     """Return the conditions that are open; the others are certain and are no question."""
-    rows = Condition.objects.filter(operation=operation).order_by("pk")
     return {
         pk: _OpenCondition(supposed.probabilities.get(pk, probability), due_on)
-        for pk, state, probability, due_on in rows.values_list("pk", "state", "probability", "due_on")
+        for pk, state, probability, due_on in rows.conditions
         if supposed.states.get(pk, state) == Condition.State.OPEN
     }
 
 
-def _pledges(operation: Operation, ids: list[int], today: date, supposed: Supposition) -> list[dict]:
-    unconfirmed = standing.days_unconfirmed(standing.today_of_operation(today))
-    rows = list(
-        Pledge.objects.with_standing(today, supposed.states)
-        .filter(operation=operation, capability__in=ids, status__in=Pledge.ON_LADDER, quantity__isnull=False)
-        .counted_at(Tier.PLANNING)
-        .exclude(level=BLOCKED)
-        .exclude(nation__in=supposed.nations_out)
-        .exclude(pk__in=supposed.withdrawn)
-        .annotate(unconfirmed=unconfirmed)
-        .order_by("pk")
-        .values(
-            "pk",
-            "nation_id",
-            "capability_id",
-            "status",
-            "quantity",
-            "stands_from",
-            "stands_until",
-            "ordered_on",
-            "notice_days",
-            "available_from",
-            "unconfirmed",
-        )
-    )
-    links: dict[int, list[int]] = {}
-    of_these = PledgeCondition.objects.filter(pledge__operation=operation, pledge__capability__in=ids)
-    for pledge_id, condition_id in of_these.values_list("pledge_id", "condition_id"):
-        links.setdefault(pledge_id, []).append(condition_id)
-    for row in rows:
-        row["hangs_on"] = sorted(links.get(row["pk"], ()))
-    return rows
-
-
-def _lines(operation: Operation, ids: list[int], today: date) -> list[Requirement]:
-    rows = Requirement.objects.filter(operation=operation, capability__in=ids).exclude(needed_until__lt=today)
-    return list(rows.order_by("pk"))
-
-
-def _allocations(line_ids: Iterable[int]) -> list[tuple[int, int, Decimal]]:
-    """Return line, pledge and quantity. Not joined with both ends: the lines tell enough, and a join may go wrong."""
-    rows = Allocation.objects.filter(requirement__in=list(line_ids)).order_by("pk")
-    return list(rows.values_list("requirement_id", "pledge_id", "quantity"))
+def _that_bring(pledges: Iterable[PledgeFacts], supposed: Supposition) -> Iterator[PledgeFacts]:
+    for pledge in pledges:
+        row = pledge.row
+        if (
+            row.quantity is not None
+            and row.level != BLOCKED
+            and row.counts_at(Tier.PLANNING)
+            and row.nation not in supposed.nations_out
+            and row.id not in supposed.withdrawn
+        ):
+            yield pledge
 
 
 def _pieces_of(
-    pledge: dict,
+    pledge: PledgeFacts,
     hanging: dict[int, _OpenCondition],
     place: dict[int, int],
     operation: Operation,
@@ -217,11 +177,11 @@ def _pieces_of(
     supposed: Supposition,
 ) -> list[_Piece]:
     """Cut a pledge where another condition begins to bite; one piece for a pledge that does not stand yet."""
-    slip = supposed.slipped.get(pledge["pk"], 0)
-    first = (pledge["stands_from"] - today).days + slip
-    last = horizon if pledge["stands_until"] is None else (pledge["stands_until"] - today).days
+    slip = supposed.slipped.get(pledge.row.id, 0)
+    first = (pledge.row.first - today).days + slip
+    last = horizon if pledge.row.last is None else (pledge.row.last - today).days
     chance = _chance_of(pledge, operation, today, supposed)
-    if pledge["status"] not in STANDING:
+    if pledge.status not in STANDING:
         return [_Piece(first, last, chance, tuple(sorted(place[pk] for pk in hanging)))]
     # A condition of what stands is a condition of staying: it bites from its due day, today if it has none.
     bites = {place[pk]: max((c.due_on - today).days if c.due_on else 0, 0) for pk, c in hanging.items()}
@@ -233,16 +193,16 @@ def _pieces_of(
     ]
 
 
-def _chance_of(pledge: dict, operation: Operation, today: date, supposed: Supposition) -> float:
+def _chance_of(pledge: PledgeFacts, operation: Operation, today: date, supposed: Supposition) -> float:
     """Return the step's certainty times staleness, 0 to 1."""
-    status = pledge["status"]
+    status = pledge.status
     certain = supposed.certainties.get(status, getattr(operation, f"certainty_{status}"))
-    overdue = pledge["unconfirmed"] - operation.confirm_every_days
+    overdue = pledge.unconfirmed - operation.confirm_every_days
     if status == Pledge.Status.IN_PLACE:
         overdue = 0  # it is seen there; only flagged "unconfirmed since"
     elif status == Pledge.Status.DEPLOYING:
-        planned = (pledge["ordered_on"] or today) + timedelta(days=pledge["notice_days"])
-        planned = max(planned, pledge["available_from"] or planned)
+        planned = (pledge.ordered_on or today) + timedelta(days=pledge.row.notice_days)
+        planned = max(planned, pledge.available_from or planned)
         overdue = min(overdue, (today - planned).days)
     return certain * certainty.staleness(overdue, operation.half_life_days)
 

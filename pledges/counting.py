@@ -6,9 +6,10 @@ requirement line is answered by its allocations alone; a surplus on one line nev
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
+from itertools import accumulate, pairwise
 from operator import add
 
 LEVELS = ("signalled", "offered", "conditional", "firm", "ready", "deploying", "in_place")
@@ -145,17 +146,58 @@ class PlanCounts:
     nations: dict[str, dict[str, NationCount]]  # nation → level or blocked
 
 
-@dataclass(slots=True)
-class _Tally:
-    """What a CapabilityCount is summed up in."""
+class _Steps:
+    """By how much each measure of a CapabilityCount rises where a stretch begins; added up, it is the measure itself."""
 
-    levels: list[Decimal] = field(default_factory=lambda: [ZERO] * len(LEVELS))
-    unquantified: list[int] = field(default_factory=lambda: [0] * len(LEVELS))
-    free: list[Decimal] = field(default_factory=lambda: [ZERO] * len(LEVELS))
-    blocked: Decimal = ZERO
-    blocked_pledges: int = 0
-    open_conditions: int = 0
-    lines: list[tuple[int, LineCount]] = field(default_factory=list)
+    PER_LEVEL = ("levels", "unquantified", "free", "allocated", "covered", "reserve", "met")
+    SINGLE = ("blocked", "blocked_pledges", "need", "lines", "open_conditions", "slow", "first", "second", "third")
+
+    NUMBERS = {"unquantified", "met", *SINGLE} - {"blocked", "need"}
+
+    def __init__(self, size: int):
+        self.size = size
+        # A list per level, made when something is there: most measures of most levels are nothing.
+        self.per_level: dict[str, list] = {name: [None] * len(LEVELS) for name in self.PER_LEVEL}
+        self.single: dict[str, list] = {
+            name: [0 if name in self.NUMBERS else ZERO] * (size + 1) for name in self.SINGLE
+        }
+
+    def add(self, name: str, place: int, span: range, amount: Decimal | int) -> None:
+        column = self.per_level[name][place]
+        if column is None:
+            nothing = 0 if name in self.NUMBERS else ZERO
+            column = self.per_level[name][place] = [nothing] * (self.size + 1)
+        column[span.start] += amount
+        column[span.stop] -= amount
+
+    def add_all(self, name: str, span: range, amounts: Iterable[Decimal | int]) -> None:
+        for place, amount in enumerate(amounts):
+            if amount:
+                self.add(name, place, span, amount)
+
+    def add_single(self, name: str, span: range, amount: Decimal | int) -> None:
+        column = self.single[name]
+        column[span.start] += amount
+        column[span.stop] -= amount
+
+    def added_up(self) -> tuple[CapabilityCount, ...]:
+        """Return one count per stretch."""
+        measures = {name: accumulate(column[:-1]) for name, column in self.single.items()}
+        for name, columns in self.per_level.items():
+            nothing = [0 if name in self.NUMBERS else ZERO] * self.size
+            found = [nothing if column is None else accumulate(column[:-1]) for column in columns]
+            measures[name] = zip(*found, strict=True)
+        priorities = (
+            1 if one else 2 if two else 3 if three else None
+            for one, two, three in zip(
+                measures.pop("first"), measures.pop("second"), measures.pop("third"), strict=True
+            )
+        )
+        names = tuple(measures)
+        return tuple(
+            CapabilityCount(priority=priority, **dict(zip(names, values, strict=True)))
+            for priority, *values in zip(priorities, *measures.values(), strict=True)
+        )
 
 
 def or_better(sums: Iterable) -> tuple:
@@ -201,27 +243,14 @@ def count(plan: Plan, *, today: date) -> PlanCounts:
     }
     windows = [(row.first, row.last) for row in (*plan.pledges, *plan.lines)]
     starts = breakpoints(today, windows)
-    tallies = [_Tally() for _ in starts]
+    steps = _Steps(len(starts))
     lines = {line.id: line for line in plan.lines}
     for pledge in plan.pledges:
         taken = [(a.quantity, _span(starts, lines[a.line_id])) for a in given.get(pledge.id, ())]
-        _tally_pledge(pledge, taken, starts, tallies)
+        _add_pledge(pledge, taken, _span(starts, pledge), steps)
     for line in plan.lines:
-        own = line_counts[line.id]
-        for i in _span(starts, line):
-            tallies[i].lines.append((line.priority, own.stretches[bisect_right(own.starts, starts[i]) - 1]))
-    stretches, before = [], None
-    for tally in tallies:
-        if before is None or not _same(before.lines, tally.lines):
-            sums = over_lines(tally.lines)
-        stretches.append(_capability_count(tally, sums))
-        before = tally
-    return PlanCounts(starts, tuple(stretches), line_counts, _count_nations(plan.pledges))
-
-
-def _same(before: list[tuple[int, LineCount]], after: list[tuple[int, LineCount]]) -> bool:
-    """Return whether two stretches have the very same lines in the very same state."""
-    return len(before) == len(after) and all(a[1] is b[1] for a, b in zip(before, after, strict=True))
+        _add_line(line, line_counts[line.id], starts, steps)
+    return PlanCounts(starts, steps.added_up(), line_counts, _count_nations(plan.pledges))
 
 
 def over_lines(lines: Iterable[tuple[int, LineCount]]) -> CapabilityCount:
@@ -311,37 +340,43 @@ def _reserve(reached: Sums, covered: Sums, need: Decimal) -> Sums:
     return tuple(max(sum_ - need, ZERO) if part == need else ZERO for sum_, part in zip(reached, covered, strict=True))
 
 
-def _tally_pledge(
-    pledge: PledgeRow, taken: list[tuple[Decimal, range]], starts: tuple[date, ...], tallies: list[_Tally]
-) -> None:
+def _add_pledge(pledge: PledgeRow, taken: list[tuple[Decimal, range]], span: range, steps: _Steps) -> None:
+    """Add a pledge where it stands; ``taken``: what of it is allocated, and on which stretches that line is needed."""
+    if not span:
+        return
     if pledge.level == BLOCKED:
-        for i in _span(starts, pledge):
-            tallies[i].blocked_pledges += 1
-            tallies[i].blocked += pledge.quantity or ZERO
+        steps.add_single("blocked_pledges", span, 1)
+        steps.add_single("blocked", span, pledge.quantity or ZERO)
         return
     place = _PLACE[pledge.level]
-    warns = pledge.has_open and pledge.level in STANDING
-    for i in _span(starts, pledge):
-        tally = tallies[i]
-        tally.open_conditions += warns
-        if pledge.quantity is None:
-            tally.unquantified[place] += 1
+    if pledge.has_open and pledge.level in STANDING:
+        steps.add_single("open_conditions", span, 1)
+    if pledge.quantity is None:
+        steps.add("unquantified", place, span, 1)
+        return
+    steps.add("levels", place, span, pledge.quantity)
+    inside = [(quantity, range(max(at.start, span.start), min(at.stop, span.stop))) for quantity, at in taken]
+    cuts = sorted({span.start, span.stop, *(cut for _, at in inside if at for cut in (at.start, at.stop))})
+    for begin, end in pairwise(cuts):
+        bound = sum((quantity for quantity, at in inside if begin in at), ZERO)
+        if bound < pledge.quantity:
+            steps.add("free", place, range(begin, end), pledge.quantity - bound)
+
+
+def _add_line(line: LineRow, counts: LineCounts, starts: tuple[date, ...], steps: _Steps) -> None:
+    begins = [bisect_left(starts, day) for day in counts.starts]  # each of them is a start of the whole
+    for begin, end, count in zip(begins, [*begins[1:], len(starts)], counts.stretches, strict=True):
+        if count.need is None:
             continue
-        tally.levels[place] += pledge.quantity
-        bound = sum((quantity for quantity, stretches in taken if i in stretches), ZERO)
-        tally.free[place] += max(pledge.quantity - bound, ZERO)
-
-
-def _capability_count(tally: _Tally, sums: CapabilityCount) -> CapabilityCount:
-    return replace(
-        sums,
-        levels=tuple(tally.levels),
-        unquantified=tuple(tally.unquantified),
-        blocked=tally.blocked,
-        blocked_pledges=tally.blocked_pledges,
-        free=tuple(tally.free),
-        open_conditions=tally.open_conditions,
-    )
+        span = range(begin, end)
+        steps.add_single("need", span, count.need)
+        steps.add_single("lines", span, 1)
+        steps.add_single(("first", "second", "third")[line.priority - 1], span, 1)
+        steps.add_single("slow", span, count.slow)
+        steps.add_all("allocated", span, count.allocated)
+        steps.add_all("covered", span, count.covered)
+        steps.add_all("reserve", span, count.reserve)
+        steps.add_all("met", span, [part == count.need for part in count.covered])
 
 
 def _added(rows: Iterable[Sums]) -> Sums:

@@ -3,18 +3,10 @@
 from django import forms
 from django.forms import formset_factory
 
-from coalition.access import Role, Tier, actor_of, can
+from coalition.access import Role, actor_of, can
+from coalition.forms import DayInput, RecordForm, TierField
 from coalition.models import Condition, Nation, Operation, Sector
 from pledges.models import Capability, Caveat, Pledge, Requirement
-
-
-class DayInput(forms.DateInput):
-    """The browser's own date picker; ISO days on the wire."""
-
-    input_type = "date"
-
-    def __init__(self, **kwargs):
-        super().__init__(format="%Y-%m-%d", **kwargs)
 
 
 class CapabilityField(forms.CharField):
@@ -54,33 +46,6 @@ class ConditionsField(forms.ModelMultipleChoiceField):
     def label_from_instance(self, condition: Condition) -> str:
         state = "" if condition.state == Condition.State.OPEN else f" ({condition.get_state_display().lower()})"
         return f"{condition.title}{state}"
-
-
-class TierField(forms.TypedChoiceField):
-    """How far a thing may be passed on."""
-
-    def __init__(self, **kwargs):
-        choices = [(tier.value, tier.label.capitalize()) for tier in Tier]
-        super().__init__(label="Release tier", choices=choices, coerce=int, initial=Tier.COALITION.value, **kwargs)
-
-
-class RecordForm(forms.ModelForm):
-    """A row with a version: the form carries the one its reader saw, and ``draft()`` is what the domain takes."""
-
-    version = forms.IntegerField(required=False, widget=forms.HiddenInput)
-
-    def __init__(self, *args, operation: Operation | None = None, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.operation = operation
-        if operation:
-            self.instance.operation = operation
-        if self.instance.pk:
-            self.fields["version"].initial = self.instance.version
-
-    def draft(self) -> dict:
-        """Return the cleaned fields of the thing itself; the operation only for a new one."""
-        draft = {name: value for name, value in self.cleaned_data.items() if name != "version"}
-        return draft if self.instance.pk or not self.operation else draft | {"operation": self.operation}
 
 
 class PledgeForm(RecordForm):

@@ -15,7 +15,7 @@ from django.db.models.functions import Now
 from django.urls import reverse
 
 from coalition.access import Tier, actor_of, seen_by
-from coalition.bookkeeping import BUMP, HIDDEN, Record, marks_stale
+from coalition.bookkeeping import BUMP, HIDDEN, XID, Record, marks_stale
 from coalition.models import (
     Condition,
     ImportBatch,
@@ -47,6 +47,39 @@ def tier_of_allocations(end: str) -> pgtrigger.Trigger:
         operation=pgtrigger.UpdateOf("tier"),
         func=f"UPDATE pledges_allocation SET tier = NEW.tier WHERE {end} = NEW.id; RETURN NULL;",
     )
+
+
+# An allocation is seen by who sees both of its ends; a nation, which sees all its own pledges, by the line's tier alone.
+_ALLOCATION_LEFT = f"""
+INSERT INTO coalition_tombstone (kind, object_id, tier_before, nation_id, left_at, changed_xid)
+SELECT 'pledges_allocation', {{allocation}}.id, greatest(pledge.tier, {{line_tier}}),
+    CASE WHEN {{line_tier}} < {Tier.PLANNING:d} THEN pledge.nation_id END, now(), {XID}
+FROM {{sources}};
+RETURN NULL;
+"""
+ALLOCATION_GONE = pgtrigger.Trigger(
+    name="gone",
+    when=pgtrigger.After,
+    operation=pgtrigger.Delete,
+    func=_ALLOCATION_LEFT.format(
+        allocation="OLD",
+        line_tier="line.tier",
+        sources="pledges_pledge AS pledge, pledges_requirement AS line"
+        " WHERE pledge.id = OLD.pledge_id AND line.id = OLD.requirement_id",
+    ),
+)
+ALLOCATIONS_HIDDEN = pgtrigger.Trigger(
+    name="allocations_hidden",
+    when=pgtrigger.After,
+    operation=pgtrigger.UpdateOf("tier"),
+    condition=pgtrigger.Condition("NEW.tier > OLD.tier"),
+    func=_ALLOCATION_LEFT.format(
+        allocation="allocation",
+        line_tier="OLD.tier",
+        sources="pledges_allocation AS allocation JOIN pledges_pledge AS pledge ON pledge.id = allocation.pledge_id"
+        " WHERE allocation.requirement_id = NEW.id",
+    ),
+)
 
 
 @pghistory.track()
@@ -123,7 +156,24 @@ class Requirement(Record):
 
     class Meta(Record.Meta):
         ordering = ["priority", "needed_from", "id"]
-        triggers = [*Record.Meta.triggers, HIDDEN, *NEEDS_READINESS, tier_of_allocations("requirement_id")]
+        triggers = [
+            *Record.Meta.triggers,
+            HIDDEN,
+            *NEEDS_READINESS,
+            ALLOCATIONS_HIDDEN,
+            tier_of_allocations("requirement_id"),
+            pgtrigger.Trigger(
+                # Who may see the line is told, in the feed, that the pledge proposes to answer it, and who may not is not.
+                name="tier_of_proposals",
+                when=pgtrigger.After,
+                operation=pgtrigger.UpdateOf("tier"),
+                condition=pgtrigger.Condition("OLD.tier IS DISTINCT FROM NEW.tier"),
+                func="""
+                    UPDATE pledges_pledge SET changed_at = clock_timestamp() WHERE requirement_id = NEW.id;
+                    RETURN NULL;
+                """,
+            ),
+        ]
         constraints = [
             models.CheckConstraint(condition=Q(quantity__range=(0, LARGEST)), name="requirement_quantity_in_range"),
             models.CheckConstraint(
@@ -475,7 +525,8 @@ class Allocation(Record):
     class Meta(Record.Meta):
         ordering = ["id"]
         triggers = [
-            *Record.Meta.triggers,
+            BUMP,
+            ALLOCATION_GONE,
             HIDDEN,
             *marks_stale(
                 "readiness",
@@ -532,7 +583,10 @@ class ReadinessLine(models.Model):
     nations = models.JSONField(default=dict, help_text="On a whole capability: nation, level, what is on the ladder")
     sure_starts = ArrayField(models.DateField(), default=list, help_text="As ``starts``; empty below the planning tier")
     sure = models.JSONField(default=list, help_text="One object per stretch: see ``pledges.sure``; {} without a need")
-    computed_at = models.DateTimeField(db_default=Now())
+    digest = models.CharField(
+        max_length=32, blank=True, help_text="Of all that is stored here, so that what is equal is not written again"
+    )
+    computed_at = models.DateTimeField(db_default=Now(), help_text="When it took this form")
     computed_for = models.DateField(help_text="The day that was today")
 
     objects = ReadinessLineQuerySet.as_manager()

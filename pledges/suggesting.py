@@ -21,6 +21,7 @@ from coalition.editing import Refused
 from coalition.models import Operation
 from pledges import allocating, counting, filling, readiness
 from pledges.allocating import figure
+from pledges.chances import last_day
 from pledges.counting import BLOCKED, FIRM, ZERO, LineRow, Plan, PledgeRow
 from pledges.models import Allocation, Capability, Caveat, Pledge, Requirement
 
@@ -186,7 +187,7 @@ def suggest(
     counting.place_of(threshold)
     deadline = time.monotonic() + seconds
     today = today or operation.today()
-    until = operation.mandate_until or max(today, operation.starts_on) + readiness.HORIZON
+    until = last_day(operation, today)
     with acting_as(by):
         found = Capability.objects.filter(requirements__operation=operation).distinct().order_by("name")
         if capabilities is not None:

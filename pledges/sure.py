@@ -15,8 +15,11 @@ from coalition.models import Operation
 from pledges import certainty
 from pledges.certainty.plans import EXACT
 from pledges.chances import Question, question
+from pledges.planned import Planned
 
 ENOUGH = 0.8  # a chance of at least this is called high: "from which day at least 80 %"
+
+MEMORY = certainty.Memory()  # of this process: a changed pledge leaves most days as they were
 
 Key = tuple[int, int | None]  # capability id; requirement id, None for the whole capability
 
@@ -36,24 +39,26 @@ class Stored:
     stretches: list[dict[str, Any]]
 
 
-def answered(operation: Operation, capability_ids: Iterable[int], *, today: date) -> dict[Key, Stored]:
+def answered(
+    operation: Operation, capability_ids: Iterable[int], *, today: date, rows: Planned | None = None
+) -> dict[Key, Stored]:
     """Return what to store for capabilities of one operation and for their lines; those without a line are missing.
 
-    What cannot be answered is stored with the sentence that says why: it never holds up the others.
+    ``rows``: read already. What cannot be answered is stored with the sentence that says why: it never holds up the others.
     """
     ids = list(capability_ids)
     try:
-        return _answers_to(question(operation, ids, today=today))
+        return _answers_to(question(operation, ids, today=today, rows=rows))
     except ValueError:
         found: dict[Key, Stored] = {}
         for pk in ids:
-            found |= _answered_alone(operation, pk, today)
+            found |= _answered_alone(operation, pk, today, rows)
         return found
 
 
-def _answered_alone(operation: Operation, capability_id: int, today: date) -> dict[Key, Stored]:
+def _answered_alone(operation: Operation, capability_id: int, today: date, rows: Planned | None) -> dict[Key, Stored]:
     try:
-        asked = question(operation, [capability_id], today=today)
+        asked = question(operation, [capability_id], today=today, rows=rows)
     except ValueError as error:
         return {(capability_id, None): _problem(today, error)}
     try:
@@ -75,7 +80,7 @@ def _problem(today: date, error: ValueError) -> Stored:
 
 
 def _answers_to(asked: Question) -> dict[Key, Stored]:
-    answers = certainty.capabilities(list(asked.groups.values()), asked.chances)
+    answers = certainty.capabilities(list(asked.groups.values()), asked.chances, memory=MEMORY)
     found: dict[Key, Stored] = {}
     for (capability_id, group), answer in zip(asked.groups.items(), answers, strict=True):
         line_ids = asked.lines[capability_id]

@@ -21,7 +21,7 @@ from coalition.imports.profiles import profiles, profiles_of
 from coalition.imports.staging import State, phase, profile_of
 from coalition.models import ImportBatch, ImportRow
 from coalition.pages import for_members, operation_of, page_of
-from coalition.renderers import safe_cell
+from coalition.rows import safe_cell
 
 Outcome = ImportRow.Outcome
 WORKING = (State.READING, State.TRYING, State.COMMITTING, staging.UNDOING)

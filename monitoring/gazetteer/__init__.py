@@ -5,6 +5,7 @@ The files and where they come from: README.md here. They are read once per proce
 
 import csv
 import difflib
+import math
 import re
 import unicodedata
 from bisect import bisect_left
@@ -12,6 +13,8 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
+
+import numpy as np
 
 from monitoring.places import Point
 
@@ -95,6 +98,11 @@ class _Index:
         )
 
     @cached_property
+    def degrees(self) -> np.ndarray:
+        """Longitude and latitude of each place, in the order of ``places``."""
+        return np.array([(place.longitude, place.latitude) for place in self.places])
+
+    @cached_property
     def trigrams(self) -> dict[str, list[int]]:
         """Trigram to the numbers of the names that have it."""
         found: dict[str, list[int]] = defaultdict(list)
@@ -152,6 +160,14 @@ def _biggest(place: Place) -> tuple[bool, int]:
 
 def _unique(ranked: list[list[Place]], limit: int) -> list[Place]:
     return list({place.id: place for places in ranked for place in places}.values())[:limit]
+
+
+@lru_cache(maxsize=20_000)
+def nearest(longitude: float, latitude: float) -> Place:
+    """Return the populated place whose middle is nearest to the point."""
+    index = _index()
+    away = (index.degrees - (longitude, latitude)) * (math.cos(math.radians(latitude)), 1.0)
+    return index.places[int(np.argmin((away**2).sum(axis=1)))]
 
 
 @lru_cache(maxsize=2_000)

@@ -12,6 +12,7 @@ long lines and large numbers, 6 s and 270 MB.
 """
 
 from pledges.certainty.answers import capabilities, crossing, holds_from, lines, staleness
+from pledges.certainty.memory import Memory
 from pledges.certainty.plans import (
     Capability,
     CapabilityAnswer,
@@ -29,6 +30,7 @@ __all__ = [
     "Crossing",
     "LineAnswer",
     "Loss",
+    "Memory",
     "Plan",
     "Swing",
     "capabilities",

@@ -8,6 +8,7 @@ import numpy as np
 from pledges.certainty import elimination
 from pledges.certainty.courses import Course, Group, checked, course_of, group_of
 from pledges.certainty.joint import Joint, joined
+from pledges.certainty.memory import Memory
 from pledges.certainty.plans import Capability, CapabilityAnswer, Crossing, LineAnswer, Plan
 from pledges.certainty.spread import METHODS, TOLERANCE, Columns, solved
 
@@ -46,17 +47,19 @@ def capabilities(
     *,
     budget: float = LINE_BUDGET,
     pool_budget: float = POOL_BUDGET,
+    memory: Memory | None = None,
 ) -> list[CapabilityAnswer]:
     """Return the answer for each capability with its lines, all of them worked out together.
 
-    `pool_budget` is the budget of each pooled sum; for the other arguments and what is raised see `lines`.
+    `pool_budget` is the budget of each pooled sum; for the other arguments and what is raised see `lines`. With
+    `memory`, stretches on which the same stands as in an earlier call are not worked out again.
     Raises ValueError, too, when one pledge has different chances or conditions on one day, and when some
     lines of a capability want any one contribution and others the sum.
     """
     open_conditions = checked(conditions)
     prepared = [group_of(group, open_conditions, budget, pool_budget) for group in groups]
-    columns = solved([course for group in prepared for course in (*group.courses, group.pool)])
-    joints = joined(prepared, columns)
+    columns = solved([course for group in prepared for course in (*group.courses, group.pool)], memory)
+    joints = joined(prepared, columns, memory)
     return [_capability_answer(group, columns, joint) for group, joint in zip(prepared, joints, strict=True)]
 
 

@@ -93,6 +93,8 @@ def _exactly(quantity: Quantity) -> Fraction | int:
         return quantity
     if isinstance(quantity, Fraction):
         return Fraction(round(quantity * 10**DECIMALS), 10**DECIMALS)
+    if math.isfinite(quantity) and (whole := int(quantity)) == quantity:
+        return whole  # most are, and fractions are slow
     return Fraction(round(Decimal(str(quantity)), DECIMALS))
 
 
@@ -207,13 +209,16 @@ def _pool_of(group: Capability, conditions: Conditions, budget: float) -> Course
     scale = _scale_of([*needs, *weights])
     pieces = _pieces(contributions, weights, scale, active[0], active[-1] - 1, conditions)
     cuts = sorted({*active, *(piece.first for piece in pieces), *(piece.last + 1 for piece in pieces)})
+    whole_needs = [int(need * scale) for need in needs]
     firsts, lasts, totals = [], [], []
     for begin, end in pairwise(cuts):
-        standing = [n for n, plan in enumerate(group.lines) if plan.first <= begin <= plan.last]
+        standing = [
+            need for plan, need in zip(group.lines, whole_needs, strict=True) if plan.first <= begin <= plan.last
+        ]
         if standing:
             firsts.append(begin)
             lasts.append(end - 1)
-            totals.append(min(int(sum(needs[n] for n in standing) * scale), LARGEST_TOTAL))
+            totals.append(min(sum(standing), LARGEST_TOTAL))
     pieces = [piece for piece in pieces if bisect_left(firsts, piece.first) < bisect_right(lasts, piece.last)]
     return Course(firsts, lasts, totals, scale, budget, pieces, conditions.chances)
 

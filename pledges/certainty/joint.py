@@ -11,7 +11,8 @@ import numpy as np
 
 from pledges.certainty import elimination, enumeration, sampling
 from pledges.certainty.courses import Group
-from pledges.certainty.plans import SAMPLED
+from pledges.certainty.memory import CELLS_OF_AN_ENTRY, Memory
+from pledges.certainty.plans import EXACT, SAMPLED
 from pledges.certainty.spread import METHODS, PATIENCE, Columns
 
 WIDEST_JOINT = 8  # conditions whose worlds are listed for a joint chance; above, they are eliminated
@@ -29,9 +30,11 @@ class Joint:
     error: np.ndarray
 
 
-def joined(groups: Sequence[Group], columns: Columns) -> list[Joint]:
+def joined(groups: Sequence[Group], columns: Columns, memory: Memory | None = None) -> list[Joint]:
     """Return the joint chances. Given the conditions lines are independent: their split chances are
     multiplied.
+
+    The same remembered entries together have the same joint chance: it is looked up in ``memory``, and put there.
     """
     tables = _Tables(np.concatenate((np.ones(1), *columns.tables)), columns.offset + 1, columns.mask)
     p_met, method, error = columns.p_met.tolist(), columns.method.tolist(), columns.error.tolist()
@@ -42,9 +45,17 @@ def joined(groups: Sequence[Group], columns: Columns) -> list[Joint]:
         joint = Joint(np.ones(size), np.zeros(size, int), np.zeros(size, np.int8), np.zeros(size))
         joints.append(joint)
         to_simulate, to_multiply = [], []
+        unknown: dict[int, tuple] = {}
         for t, active in enumerate(group.active):
             slots = [group.courses[line].slot + stretch for line, stretch in active]
             joint.worst[t] = min(active, key=lambda at: p_met[group.courses[at[0]].slot + at[1]])[0]
+            serials = sorted(columns.serial[slot] for slot in slots)
+            if memory is not None and serials[0] >= 0:
+                key = ("all of", *serials)  # a word first: keys of stretches are numbers, too
+                if (found := memory.get(key)) is not None:
+                    joint.p_all[t] = found
+                    continue
+                unknown[t] = key
             if all(is_split[slot] for slot in slots):
                 joint.method[t] = max(method[slot] for slot in slots)
                 joint.error[t] = min(1.0, 2 * sum(error[slot] for slot in slots))
@@ -55,6 +66,9 @@ def joined(groups: Sequence[Group], columns: Columns) -> list[Joint]:
             to_simulate += _multiply(group, run, tables, joint)
         if to_simulate:
             _simulate_joint(group, sorted(to_simulate), joint)
+        for t, key in unknown.items():
+            if joint.method[t] == METHODS.index(EXACT):
+                memory.put(key, float(joint.p_all[t]), CELLS_OF_AN_ENTRY)
     return joints
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from pledges.certainty import elimination, enumeration, sampling
 from pledges.certainty.courses import Course, Piece
+from pledges.certainty.memory import CELLS_OF_AN_ENTRY, Key, Memory, Remembered, keys_of
 from pledges.certainty.plans import BINNED, EXACT, SAMPLED
 
 TOLERANCE = 1e-12  # of a comparison between chances: they are sums of many roundings
@@ -36,6 +37,7 @@ class Columns:
     quantity_error: np.ndarray
     mask: list[int]  # the conditions by which P(met) is split, lowest bit first
     offset: np.ndarray  # where that split begins in the tables, -1 where there is none
+    serial: list[int]  # the number of the remembered entry, -1 for none
     tables: list[np.ndarray] = field(default_factory=list)
     table_size: int = 0
 
@@ -70,7 +72,8 @@ class _Stretch:
         return 6.0 * (1 << self.cells) + 12.0 * (1 << self.count)
 
 
-def solved(courses: Sequence[Course]) -> Columns:
+def solved(courses: Sequence[Course], memory: Memory | None = None) -> Columns:
+    """Return the columns of all courses; what ``memory`` has is taken from there, and what is new and exact put there."""
     size = 0
     for course in courses:
         course.slot = size
@@ -84,16 +87,28 @@ def solved(courses: Sequence[Course]) -> Columns:
         quantity_error=np.zeros(size),
         mask=[0] * size,
         offset=np.full(size, -1),
+        serial=[-1] * size,
     )
+    recalled: list[tuple[int, Remembered]] = []
+    new: dict[Key, int] = {}
     batch: list[enumeration.Short] = []
     slots: list[int] = []
     bases: list[int] = []
     for course in courses:
+        wanted = range(len(course.firsts))
+        if memory is not None:
+            keys = keys_of(course)
+            found = [memory.get(key) for key in keys]
+            recalled += [(course.slot + t, one) for t, one in enumerate(found) if one is not None]
+            wanted = [t for t in wanted if found[t] is None]
+            new.update((keys[t], course.slot + t) for t in wanted)
+        if not wanted:
+            continue
         stretches = _stretches(course)
-        short = [t for t, stretch in enumerate(stretches) if stretch.can_be_listed and stretch.cells <= SHORT_CELLS]
-        if len(short) < len(stretches):
+        short = [t for t in wanted if stretches[t].can_be_listed and stretches[t].cells <= SHORT_CELLS]
+        if len(short) < len(wanted):
             known = set(short)
-            short += _solve_long(course, stretches, [t for t in range(len(stretches)) if t not in known], columns)
+            short += _solve_long(course, stretches, [t for t in wanted if t not in known], columns)
         for t in short:
             batch.append(_short(course, stretches[t]))
             slots.append(course.slot + t)
@@ -102,7 +117,44 @@ def solved(courses: Sequence[Course]) -> Columns:
     for places, found in enumeration.subsets(batch):
         base = np.array([bases[place] for place in places], dtype=np.int64)
         _read_subsets(columns, [slots[place] for place in places], base, found)
+    if memory is not None:
+        _recall(columns, recalled)
+        _remember(columns, memory, new)
     return columns
+
+
+def _recall(columns: Columns, recalled: list[tuple[int, Remembered]]) -> None:
+    if not recalled:
+        return
+    slots, entries = [slot for slot, _ in recalled], [entry for _, entry in recalled]
+    columns.p_met[slots] = [entry.p_met for entry in entries]
+    columns.minimum[slots] = [entry.minimum for entry in entries]
+    columns.percentiles[slots] = [entry.percentiles for entry in entries]
+    sizes = [len(entry.given) for entry in entries]
+    columns.offset[slots] = columns.table_size + np.concatenate(([0], np.cumsum(sizes[:-1], dtype=np.int64)))
+    columns.tables.append(np.concatenate([entry.given for entry in entries]))
+    columns.table_size += sum(sizes)
+    for slot, entry in recalled:
+        columns.mask[slot], columns.serial[slot] = entry.mask, entry.serial
+
+
+def _remember(columns: Columns, memory: Memory, new: dict[Key, int]) -> None:
+    """Keep what is exact and was split as it had to be: an unsplit answer is no good for a joint chance."""
+    tables = np.concatenate(columns.tables) if columns.tables else np.zeros(0)
+    fine = ((columns.method == METHODS.index(EXACT)) & (columns.offset >= 0)).tolist()
+    for key, slot in new.items():
+        if fine[slot]:
+            begin, size = columns.offset[slot], 1 << columns.mask[slot].bit_count()
+            entry = Remembered(
+                memory.next_serial(),
+                float(columns.p_met[slot]),
+                float(columns.minimum[slot]),
+                tuple(columns.percentiles[slot].tolist()),
+                columns.mask[slot],
+                tables[begin : begin + size].copy(),
+            )
+            columns.serial[slot] = entry.serial
+            memory.put(key, entry, CELLS_OF_AN_ENTRY + size)
 
 
 def _stretches(course: Course) -> list[_Stretch]:

@@ -10,12 +10,12 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from coalition import editing, nations
 from coalition.access import can
+from coalition.complaints import show, two_versions
 from coalition.history import changes_of
 from coalition.models import Condition, Nation
 from coalition.pages import for_members, operation_of
 from pledges.forms import NationForm
 from pledges.models import Pledge
-from pledges.views.complaints import show, two_versions
 
 
 @require_GET

@@ -9,13 +9,13 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from coalition import editing
 from coalition.access import can
+from coalition.complaints import sentences, show, two_versions
 from coalition.history import changes_of
 from coalition.pages import for_members, operation_of, page_of, page_or_part, sorted_by
 from pledges import allocating, readiness, requiring
 from pledges.filters import RequirementFilter
 from pledges.forms import RequirementForm
 from pledges.models import Allocation, Capability, Pledge, Requirement
-from pledges.views.complaints import sentences, show, two_versions
 
 SORTS = {
     "capability": "capability__name",

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from coalition import editing
 from coalition.access import can, demand
+from coalition.complaints import sentences, show, two_versions
 from coalition.history import changes_of
 from coalition.models import Condition
 from coalition.pages import for_members, operation_of, page_of, page_or_part, sorted_by
@@ -20,7 +21,6 @@ from pledges import allocating, declaring, ladder
 from pledges.filters import PledgeFilter
 from pledges.forms import AllocationForm, CaveatFormSet, PledgeForm, StepForm, caveats_of
 from pledges.models import Allocation, Capability, Caveat, Pledge, PledgeStep, Requirement
-from pledges.views.complaints import sentences, show, two_versions
 
 CARDS_PER_COLUMN = 25
 SORTS = {

@@ -12,13 +12,13 @@ from django.utils.http import urlencode
 from django.views.decorators.http import require_http_methods
 
 from coalition import editing
+from coalition.complaints import sentences
 from coalition.models import Operation
 from coalition.pages import for_members, operation_of
 from pledges import suggesting
 from pledges.allocating import figure
 from pledges.counting import FIRM, LEVELS
 from pledges.models import Capability
-from pledges.views.complaints import sentences
 
 PAIR = re.compile(r"([1-9][0-9]{0,17})-([1-9][0-9]{0,17})", re.ASCII)
 

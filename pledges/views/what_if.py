@@ -9,12 +9,12 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
 from coalition.access import actor_of
+from coalition.complaints import sentences
 from coalition.editing import find, is_id, is_storable
 from coalition.models import Condition, Nation, Operation
 from coalition.pages import for_members, operation_of
 from pledges import what_if
 from pledges.models import Pledge, Requirement, SavedScenario
-from pledges.views.complaints import sentences
 
 MOST_SAVED = 200
 

@@ -6,6 +6,7 @@ one process and in two, as two workers would share it. Nothing is asserted about
 processor's, of the slower process.
 """
 
+import gc
 import os
 import subprocess
 import sys
@@ -29,6 +30,8 @@ from coalition.access import SYSTEM, acting_as
 from coalition.models import Condition, Operation
 from pledges import certainty, chances, counting, readiness, sure
 from pledges.models import Allocation, Capability, Pledge, PledgeCondition, ReadinessLine, Requirement
+from pledges.planned import planned
+from pledges.readiness import storing
 from tests.bench.certainty_bench import CAPABILITIES, a_coalition
 from tests.factories import a_nation
 
@@ -119,33 +122,43 @@ def _said(taken: tuple[float, float]) -> str:
     return f"{taken[0]:.2f} s ({taken[1]:.2f})"
 
 
+def fresh(work):
+    """Do it with nothing remembered."""
+    sure.MEMORY.forget()
+    return work()
+
+
 def parts(operation: Operation) -> None:
     """Print what a full recompute is made of, in one process."""
     ids = list(Capability.objects.order_by("pk").values_list("pk", flat=True))
     today = operation.today()
     with acting_as(SYSTEM):
         asked = chances.question(operation, ids, today=today)
-        plans = readiness.load(operation, ids, today=today)
-        seen = [plan.seen_at(tier) for plan in plans.values() for tier in (1, 2, 3)]
+        rows = planned(operation, ids, today=today)
+        seen = [rows.counted(pk).seen_at(tier) for pk in ids for tier in (1, 2, 3)]
         groups = list(asked.groups.values())
         steps = {
-            "load for the counts": lambda: readiness.load(operation, ids, today=today),
+            "load": lambda: planned(operation, ids, today=today),
             "count, three tiers": lambda: [counting.count(plan, today=today) for plan in seen],
-            "load for the chances": lambda: chances.question(operation, ids, today=today),
+            "put the question": lambda: chances.question(operation, ids, today=today, rows=rows),
             "chances": lambda: certainty.capabilities(groups, asked.chances),
-            "chances with loading and laying out": lambda: sure.answered(operation, ids, today=today),
+            "chances with question and laying out": lambda: fresh(
+                lambda: sure.answered(operation, ids, today=today, rows=rows)
+            ),
         }
         for name, work in steps.items():
             print(f"    {name}: {_said(min(_taken(work) for _ in range(2)))}")
-        rows = readiness._answers(operation, ids)
-        print(f"    store {len(rows)} rows: {_said(_taken(lambda: readiness._store(rows)))}")
+        answers = storing._answers(operation, ids)
+        print(f"    store {len(answers)} rows: {_said(_taken(lambda: storing._store(answers)))}")
 
 
 def full(operation: Operation, database: str) -> None:
-    """Print a full recompute by marks, in one process and shared by two."""
+    """Print a full recompute by marks, in one process and shared by two: nothing remembered, every row written."""
 
     def marked() -> None:
+        sure.MEMORY.forget()
         with acting_as(SYSTEM):
+            ReadinessLine.objects.update(digest="")
             readiness.mark_all(operation)
 
     marked()
@@ -169,19 +182,42 @@ def full(operation: Operation, database: str) -> None:
     print(f"  full recompute, two processes: {whole:.2f} s (slower: {max(mine[1], float(told[1])):.2f})")
 
 
-def one_pledge(operation: Operation, count: int = 100) -> None:
-    """Print what it takes from one changed pledge to its stored answers."""
+CHANGES = {
+    "notice": lambda rng, pledge: {"notice_days": int(rng.integers(0, 90))},
+    "quantity": lambda rng, pledge: {"quantity": pledge["quantity"] + int(rng.integers(1, 50)) * 10},
+    "status": lambda rng, pledge: {"status": str(rng.choice([s for s in STATUSES if s != pledge["status"]]))},
+    "window": lambda rng, pledge: {
+        "available_from": pledge["available_from"] + timedelta(days=int(rng.integers(-30, 30)))
+    },
+}
+
+
+def one_pledge(operation: Operation, count: int = 200) -> None:
+    """Print what it takes from one changed pledge to its stored answers, in a worker that has computed before or not."""
     rng = np.random.default_rng(5)
     with acting_as(SYSTEM):
-        pledges = list(Pledge.objects.filter(operation=operation))
-    found = []
-    for at in rng.choice(len(pledges), count, replace=False):
-        with acting_as(SYSTEM):
-            Pledge.objects.filter(pk=pledges[at].pk).update(notice_days=int(rng.integers(0, 90)))
-        found.append(_taken(readiness.sweep))
-    for name, place in (("p50", 0.5), ("p95", 0.95), ("slowest", 1.0)):
-        clock, processor = (np.quantile(taken, place) * 1000 for taken in zip(*found, strict=True))
-        print(f"  one pledge changed, {name}: {clock:.0f} ms ({processor:.0f})")
+        pledges = list(
+            Pledge.objects.filter(operation=operation)
+            .order_by("pk")
+            .values("pk", "quantity", "status", "available_from")
+        )
+        readiness.mark_all(operation)
+    readiness.sweep()
+    gc.collect()
+    gc.freeze()  # as a worker does once it has started: what the bench holds is no garbage to look through
+    for state, warm in (("worker at work", True), ("worker just started", False)):
+        found: dict[str, list[tuple[float, float]]] = {name: [] for name in CHANGES}
+        for number, at in enumerate(rng.choice(len(pledges), count, replace=False)):
+            name = list(CHANGES)[number % len(CHANGES)]
+            with acting_as(SYSTEM):
+                Pledge.objects.filter(pk=pledges[at]["pk"]).update(**CHANGES[name](rng, pledges[at]))
+            if not warm:
+                sure.MEMORY.forget()
+            found[name].append(_taken(readiness.sweep))
+        for name, taken in [("any", [one for some in found.values() for one in some]), *found.items()]:
+            clock, processor = (np.quantile(times, (0.5, 0.95)) * 1000 for times in zip(*taken, strict=True))
+            print(f"  one pledge changed ({name}), {state}:", end=" ")
+            print(f"p50 {clock[0]:.0f} ms ({processor[0]:.0f}), p95 {clock[1]:.0f} ms ({processor[1]:.0f})")
 
 
 def reads(operation: Operation) -> None:

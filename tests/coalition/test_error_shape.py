@@ -79,7 +79,7 @@ def test_a_wrong_address_or_parameter(client, address, status, code):
 def test_an_unknown_parameter_is_answered_with_the_known_ones(client):
     body = shape_of(client.get("/api/v1/nations/?colour=red"))
     assert body["errors"] == {
-        "colour": ["Not known here. Known are: cursor, format, limit, ordering, q, standing, updated_since."]
+        "colour": ["Not known here. Known are: cursor, fields, format, limit, ordering, q, standing, updated_since."]
     }
     assert body["detail"].startswith("colour: ")
 

@@ -85,6 +85,11 @@ def test_a_bigger_place_is_a_vaguer_one():
     assert find("Kharkiv").point.precision_m > find("Avdiivka", "Donetsk").point.precision_m >= 1_500
 
 
+def test_the_nearest_place_to_a_point_is_named():
+    assert gazetteer.nearest(38.01, 48.60).name == "Bakhmut"
+    assert gazetteer.nearest(33.53, 44.60).oblast == "Sevastopol"
+
+
 def test_every_place_of_ukraine_lies_in_its_box_and_has_an_oblast():
     for place in gazetteer._index().places:
         if place.country == "UA":

@@ -335,9 +335,9 @@ def test_a_line_that_cannot_be_answered_says_why_and_holds_up_nobody(monkeypatch
         refuse(plans)
         return answer_lines(plans, *given)
 
-    def capabilities(groups, *given):
+    def capabilities(groups, *given, **how):
         refuse([plan for group in groups for plan in group.lines])
-        return answer_capabilities(groups, *given)
+        return answer_capabilities(groups, *given, **how)
 
     monkeypatch.setattr(certainty, "lines", lines)
     monkeypatch.setattr(certainty, "capabilities", capabilities)

@@ -6,6 +6,7 @@ from django.db import connection
 from coalition.access import SYSTEM, acting_as
 from coalition.demo import people, world
 from coalition.models import Operation
+from monitoring.demo.watch import load_watch
 from pledges.demo.plan import load_plan
 from pledges.vocabulary import load_capabilities
 
@@ -33,3 +34,4 @@ def load_demo() -> None:
     users = people.load_people()
     operation = world.load_operation()
     load_plan(operation, world.load_sectors(), world.load_conditions(operation), users)
+    load_watch(users)

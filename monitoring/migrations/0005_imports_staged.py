@@ -29,7 +29,7 @@ CREATE INDEX monitoring_stagedreport_batch ON monitoring_stagedreport (batch_id,
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("monitoring", "0003_rollups"),
+        ("monitoring", "0004_coverage"),
     ]
 
     operations = [

@@ -1,16 +1,16 @@
 """How a domain module's complaint reaches the form that caused it, and what the form shows when somebody was quicker."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils.choices import flatten_choices
 
 from coalition.bookkeeping import Record
 from coalition.history import changes_of
 from coalition.templatetags.formatting import quantity
-from pledges.forms import RecordForm
 
 
 def sentences(error: Exception) -> str:
@@ -27,24 +27,31 @@ def show(form: forms.BaseForm, error: Exception) -> None:
         form.add_error(None, error if isinstance(error, ValidationError) else str(error))
 
 
-def two_versions(form: RecordForm, current: Record, *more: tuple[str, str, str]) -> dict[str, Any]:
+def two_versions(
+    form: forms.BaseForm, current: Record, *more: tuple[str, str, str], now: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Return the context of ``_two_versions.html``: the row as it stands beside what the valid form wanted.
 
-    ``more`` are (label, now, yours) of what the form itself does not hold. From here on the form is based on the
+    ``more`` are (label, now, yours) of what the form itself does not hold; ``now`` has the values that stand, where the
+    fields of the form are not those of the row, and leaves out what is nobody's value. From here on the form is based on the
     current version: sent again as it is shown, it takes its place.
     """
     pairs = [
-        (form[name].label, _in_words(field, getattr(current, name)), _in_words(field, form.cleaned_data.get(name)))
+        (
+            form[name].label,
+            _in_words(field, getattr(current, name) if now is None else now[name]),
+            _in_words(field, form.cleaned_data.get(name)),
+        )
         for name, field in form.fields.items()
-        if not field.widget.is_hidden
+        if not field.widget.is_hidden and (now is None or name in now)
     ]
     form.data = form.data.copy()
     form.data["version"] = current.version
     last = changes_of(current, limit=1)
     return {
         "rows": [
-            {"label": label, "now": now or None, "yours": yours or None, "differs": now != yours}
-            for label, now, yours in (*pairs, *more)
+            {"label": label, "now": stands or None, "yours": yours or None, "differs": stands != yours}
+            for label, stands, yours in (*pairs, *more)
         ],
         "changed_by": last[0].who if last else "",
         "changed_at": current.changed_at,
@@ -59,5 +66,5 @@ def _in_words(field: forms.Field, value: Any) -> str:
         rows: Iterable = value.all() if hasattr(value, "all") else value
         return ", ".join(sorted(field.label_from_instance(row) for row in rows))
     if isinstance(field, forms.ChoiceField) and not isinstance(field, forms.ModelChoiceField):
-        return str(dict(field.choices).get(value, value))
+        return str(dict(flatten_choices(field.choices)).get(value, value))
     return quantity(value) if isinstance(value, Decimal) else str(value)

@@ -1,0 +1,326 @@
+"""What does the map show? Counts in hexes far out, single events near; always places as the viewer's tier sees them.
+
+An event is an incident, or a report in scope that is not merged into an incident the viewer sees: the hexes count the
+same events that the points are. Hexes come from the rollups alone, so their cost does not grow with what is stored.
+"""
+
+import math
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+from functools import lru_cache
+from typing import Any
+
+import h3.api.basic_int as h3
+from django.db.models import BooleanField, F, Func, Q, QuerySet, Sum, Value
+
+from coalition.access import Tier, actor_of
+from monitoring import places
+from monitoring.models import CountedTally, HexCount, HexMonth, Incident, PointAt, Report
+from monitoring.placing import seen_place
+
+MOST_POINTS = 2_000  # more than this is hexes, and a sentence that says so
+MOST_HEXES = 2_000  # more than this is drawn in bigger hexes
+FEW = 200  # so few events are points at any zoom, when they are of so few days that asking for them is quick
+FEW_DAYS = 31
+NEAR = 8  # the zoom from which events are points
+FAR = 5  # the zoom up to which hexes are one size bigger
+WORTH_TRYING = 40_000  # a cell may hold many events of which the box shows few: below this they are asked for
+MARGIN = 0.12  # degrees of latitude: a cell reaches no further from its centre
+
+
+@dataclass(frozen=True)
+class Box:
+    """West, south, east, north in WGS 84 degrees, borders included."""
+
+    west: float
+    south: float
+    east: float
+    north: float
+
+    def holds(self, longitude: float, latitude: float, margin: float = 0.0) -> bool:
+        """Return True when the point lies in the box, widened by ``margin`` degrees of latitude on each side."""
+        wider = margin / max(0.1, math.cos(math.radians(latitude)))
+        return (
+            self.west - wider <= longitude <= self.east + wider
+            and self.south - margin <= latitude <= self.north + margin
+        )
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Which events: the days (both count), the box if any, and filters; an empty filter lets everything pass."""
+
+    first: date
+    last: date
+    box: Box | None = None
+    kinds: tuple[str, ...] = ()
+    accused: int | None = None
+    occurrences: tuple[str, ...] = ()
+    source_class: str = ""
+    sector: int | None = None
+
+
+@dataclass(frozen=True)
+class Hex:
+    """What one cell holds. ``cell`` is an H3 index of resolution 5, or 4 far out."""
+
+    cell: int
+    events: int
+    reports: int
+
+    @property
+    def middle(self) -> places.Point:
+        """The cell's centre, as vague as the cell is wide."""
+        latitude, longitude = h3.cell_to_latlng(self.cell)
+        return places.Point(longitude, latitude, places.CELL_M)
+
+    @property
+    def box(self) -> Box:
+        """The smallest box around the cell."""
+        longitudes, latitudes = zip(*_outline(self.cell), strict=True)
+        return Box(min(longitudes), min(latitudes), max(longitudes), max(latitudes))
+
+    @property
+    def outline(self) -> list[list[float]]:
+        """The corners as [longitude, latitude], the first again at the end."""
+        return _outline(self.cell)
+
+
+@dataclass(frozen=True)
+class Dot:
+    """One event at its place, as exactly as the viewer may see it."""
+
+    noun: str  # report or incident
+    id: int
+    place: places.Point
+    place_name: str
+    kind: str
+    accused_id: int | None
+    occurred_from: datetime
+    occurrence: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    """The answer: hexes or points (the other list is empty), and what they add up to.
+
+    ``events`` are the points, or those of the hexes that touch the box; ``reports`` are those of the hexes (None beside
+    points). ``too_vague`` and ``no_place`` are events of the same days and filters that no map can show. ``crowded``:
+    there are more events in the box than points are drawn.
+    """
+
+    hexes: list[Hex] = field(default_factory=list)
+    points: list[Dot] = field(default_factory=list)
+    events: int = 0
+    reports: int | None = None
+    too_vague: int = 0
+    no_place: int = 0
+    crowded: bool = False
+
+
+def picture(user: Any, asked: Asked, zoom: int) -> Picture:
+    """Return what the map shows at this zoom (Leaflet's, 0 the world): at most MOST_POINTS points or MOST_HEXES hexes."""
+    cells = hexes(user, asked)
+    events = sum(each.events for each in cells)
+    nowhere = _nowhere(user, asked)
+    few = events <= FEW and (asked.last - asked.first).days < FEW_DAYS
+    if few or (zoom >= NEAR and events <= WORTH_TRYING):
+        found = points(user, asked, MOST_POINTS + 1)
+        if len(found) <= MOST_POINTS:
+            return Picture(points=found, events=len(found), **nowhere)
+    reports = sum(each.reports for each in cells)
+    if zoom <= FAR or len(cells) > MOST_HEXES:
+        cells = _bigger(cells)
+    cells = sorted(cells, key=lambda each: (-each.events, each.cell))[:MOST_HEXES]
+    return Picture(hexes=cells, events=events, reports=reports, crowded=zoom >= NEAR, **nowhere)
+
+
+# --- Hexes --------------------------------------------------------------------------------
+
+
+def hexes(user: Any, asked: Asked) -> list[Hex]:
+    """Return the cells of resolution 5 that touch the box and hold events or reports, in no order."""
+    tier = actor_of(user).tier
+    sums: dict[int, list[int]] = defaultdict(lambda: [0, 0])
+    for rows in _rollups(asked, tier):
+        counted = rows.order_by().values_list("cell").annotate(Sum("events"), Sum("reports"))
+        for cell, events, reports in counted:
+            both = sums[cell]
+            both[0] += events
+            both[1] += reports
+    return [Hex(cell, *both) for cell, both in sums.items() if asked.box is None or _touches(cell, asked.box)]
+
+
+def _rollups(asked: Asked, tier: int) -> list[QuerySet]:
+    """Return querysets that together hold the days once: whole months from HexMonth, the rest from HexCount."""
+    matching = _matching(asked)
+    days = HexCount.objects.seen_at(tier).filter(matching, cell__isnull=False)
+    first_month = _month_from(asked.first)
+    after_last = _month_of(asked.last + timedelta(days=1))
+    if first_month >= after_last:
+        return [days.filter(day__range=(asked.first, asked.last))]
+    months = HexMonth.objects.seen_at(tier).filter(matching, month__gte=first_month, month__lt=after_last)
+    edges = Q(day__range=(asked.first, first_month - timedelta(days=1))) | Q(day__range=(after_last, asked.last))
+    return [months, days.filter(edges)]
+
+
+def _month_of(day: date) -> date:
+    return day.replace(day=1)
+
+
+def _month_from(day: date) -> date:
+    """Return the first day of the first month that begins on ``day`` or later."""
+    return day if day.day == 1 else _month_of(_month_of(day) + timedelta(days=32))
+
+
+def _matching(asked: Asked) -> Q:
+    """Return the filters in the columns that all rollups share."""
+    matching = Q()
+    if asked.kinds:
+        matching &= Q(kind__in=asked.kinds)
+    if asked.occurrences:
+        matching &= Q(occurrence__in=asked.occurrences)
+    if asked.source_class:
+        matching &= Q(source_class=asked.source_class)
+    if asked.accused is not None:
+        matching &= Q(accused=asked.accused)
+    if asked.sector is not None:
+        matching &= Q(sector=asked.sector)
+    return matching
+
+
+def _nowhere(user: Any, asked: Asked) -> dict[str, int]:
+    """Return how many events of these days and filters have a place too vague for the map, and how many have none."""
+    rows = HexCount.objects.seen_at(actor_of(user).tier).filter(_matching(asked), cell__isnull=True)
+    rows = rows.filter(day__range=(asked.first, asked.last)).order_by()
+    counted = dict(rows.values_list("place").annotate(Sum("events")))
+    return {
+        "too_vague": counted.get(CountedTally.Placed.TOO_VAGUE, 0),
+        "no_place": counted.get(CountedTally.Placed.NO_PLACE, 0),
+    }
+
+
+def _bigger(cells: list[Hex]) -> list[Hex]:
+    """Return the same counts in cells one size bigger, seven in one."""
+    sums: dict[int, list[int]] = defaultdict(lambda: [0, 0])
+    for each in cells:
+        both = sums[_parent(each.cell)]
+        both[0] += each.events
+        both[1] += each.reports
+    return [Hex(cell, *both) for cell, both in sums.items()]
+
+
+@lru_cache(maxsize=20_000)
+def _parent(cell: int) -> int:
+    return h3.cell_to_parent(cell, places.CELL_RESOLUTION - 1)
+
+
+@lru_cache(maxsize=20_000)
+def _centre(cell: int) -> tuple[float, float]:
+    return h3.cell_to_latlng(cell)
+
+
+@lru_cache(maxsize=20_000)
+def _outline(cell: int) -> list[list[float]]:
+    return places.outline(cell)
+
+
+def _touches(cell: int, box: Box) -> bool:
+    latitude, longitude = _centre(cell)
+    return box.holds(longitude, latitude, MARGIN)
+
+
+# --- Points -------------------------------------------------------------------------------
+
+
+class InBox(Func):
+    """True where the point of two columns lies in a box: `PointAt` and its GiST index, in the spelling of PostgreSQL."""
+
+    template = "%(expressions)s"
+    arg_joiner = " <@ "
+    output_field = BooleanField()
+
+    def __init__(self, longitude: str, latitude: str, box: Box):
+        corners = (PointAt(Value(box.west), Value(box.south)), PointAt(Value(box.east), Value(box.north)))
+        super().__init__(PointAt(longitude, latitude), Func(*corners, function="box"))
+
+
+def within_box(rows: QuerySet, user: Any, box: Box) -> QuerySet:
+    """Keep reports or incidents whose place, as the user sees it, lies in the box."""
+    columns = seen_place(actor_of(user).tier)
+    return rows.filter(InBox(columns.longitude, columns.latitude, box))
+
+
+def points(user: Any, asked: Asked, limit: int) -> list[Dot]:
+    """Return at most ``limit`` events with a place in the box that a cell could be told from, newest first."""
+    reports = Report.objects.visible_to(user).in_scope().unmerged_for(user)
+    incidents = Incident.objects.visible_to(user).filter(merged_into=None)
+    if asked.occurrences:
+        reports = reports.filter(status__in=asked.occurrences)
+        incidents = incidents.filter(occurrence__in=asked.occurrences)
+    if asked.source_class:
+        reports = reports.filter(source__source_class=asked.source_class)
+        seen = Report.objects.visible_to(user).filter(source__source_class=asked.source_class)
+        incidents = incidents.filter(pk__in=seen.filter(incident__isnull=False).values("incident"))
+    found = [
+        *_dots("report", reports.annotate(occurrence=F("status")), user, asked, limit),
+        *_dots("incident", incidents, user, asked, limit),
+    ]
+    return sorted(found, key=lambda dot: dot.occurred_from, reverse=True)[:limit]
+
+
+def _dots(noun: str, rows: QuerySet, user: Any, asked: Asked, limit: int) -> list[Dot]:
+    tier = actor_of(user).tier
+    columns = seen_place(tier)
+    rows = rows.filter(occurred_on__range=(asked.first, asked.last), **{f"{columns.cell}__isnull": False})
+    if asked.kinds:
+        rows = rows.filter(kind__in=asked.kinds)
+    if asked.accused is not None:
+        rows = rows.filter(accused=asked.accused)
+    if asked.sector is not None:
+        rows = rows.filter(**{columns.sector: asked.sector})
+    if asked.box is not None:
+        rows = within_box(rows, user, asked.box)
+    named = ("id", columns.longitude, columns.latitude, "place_precision_m", "sensitive", "place_name")
+    values = rows.order_by().values_list(*named, "kind", "accused_id", "occurred_from", "occurrence")[:limit]
+    return [
+        Dot(
+            noun=noun,
+            id=pk,
+            place=places.Point(longitude, latitude, precision_m + (_COARSER_M[tier] if sensitive else 0)),
+            place_name="" if sensitive and tier < Tier.PLANNING else place_name,  # a name can be exact, too
+            kind=kind,
+            accused_id=accused_id,
+            occurred_from=occurred_from,
+            occurrence=occurrence,
+        )
+        for pk, longitude, latitude, precision_m, sensitive, place_name, kind, accused_id, occurred_from, occurrence
+        in values
+    ]  # fmt: skip
+
+
+_COARSER_M = {Tier.PLANNING: 0, Tier.COALITION: places.GRID_M, Tier.PUBLIC: places.CELL_M}
+
+
+# --- Days ---------------------------------------------------------------------------------
+
+
+def newest_day(user: Any) -> date | None:
+    """Return the last day that has events on any map of the viewer, or None when there are none."""
+    rows = HexCount.objects.seen_at(actor_of(user).tier).filter(cell__isnull=False)
+    return rows.order_by("-day").values_list("day", flat=True).first()
+
+
+def window(asked: Asked, on: date | None, days: int) -> Asked:
+    """Return the question narrowed to ``days`` days from ``on``, within its own days; ``on`` None leaves it."""
+    if on is None:
+        return asked
+    first = min(max(on, asked.first), asked.last)
+    return replace(asked, first=first, last=min(first + timedelta(days=days - 1), asked.last))
+
+
+def step_days(first: date, last: date) -> int:
+    """Return how many days one step of the time slider shows: a day, a week from 3 months on, 30 days from 2 years on."""
+    length = (last - first).days + 1
+    return 1 if length <= 92 else 7 if length <= 730 else 30
