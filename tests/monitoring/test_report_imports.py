@@ -246,9 +246,9 @@ def test_a_job_that_comes_twice_writes_once(monitor):
 
 
 def test_a_commit_marks_what_must_be_counted_anew(monitor):
-    before = stale.waiting("counts").count
+    before = stale.waiting("counts").keys
     committed(monitor)
-    assert stale.waiting("counts").count > before
+    assert stale.waiting("counts").keys > before
 
 
 # --- Undo

@@ -3,14 +3,19 @@
 import json
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from unittest.mock import patch
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitoring import places
+from coalition.models import Sector
+from monitoring import places, placing
+from monitoring.models import Report
+from monitoring.placing import Areas
 from monitoring.profiles.table import ReportTable
 from monitoring.understanding import BEFORE, Knowing, Reader, originals, read_from_until
 
@@ -21,6 +26,19 @@ KNOWING = Knowing(
     now=datetime(2026, 1, 1, tzinfo=UTC),
     first_agreed_on=date(2020, 1, 1),
 )
+
+
+def an_area(pk, kind, west, south, east, north):
+    ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
+    return Sector(pk=pk, kind=kind, polygon={"type": "Polygon", "coordinates": [ring]})
+
+
+AREAS = [
+    an_area(1, "sector", 30, 46, 34, 50),
+    an_area(2, "sector", 34, 46, 38, 50),
+    an_area(3, "buffer_zone", 33, 47, 36, 49),
+    an_area(4, "protected_site", 31, 46, 39, 48),
+]
 
 
 def understood(knowing=KNOWING, **columns):
@@ -128,6 +146,26 @@ def test_a_sensitive_place_is_coarser_for_lower_tiers():
     exact, coalition, public = (column(found, f"{tier}longitude") for tier in ("", "coalition_", "public_"))
     assert exact[0] == exact[1] == coalition[1] == public[1] == 37.75
     assert len({exact[0], coalition[0], public[0]}) == 3
+
+
+@given(
+    st.lists(
+        st.tuples(st.floats(22, 40), st.floats(45, 52), st.sampled_from([50.0, 9_999.0, 15_000.0]), st.booleans()),
+        min_size=1,
+        max_size=10,
+    )
+)
+@settings(max_examples=20)
+def test_places_by_the_column_are_placed_as_one_by_one(rows):
+    columns = Areas(AREAS).placed(*(np.array(column) for column in zip(*rows, strict=True)))
+    for row, (longitude, latitude, precision_m, sensitive) in enumerate(rows):
+        one = Report(longitude=longitude, latitude=latitude, place_precision_m=precision_m, sensitive=sensitive)
+        with patch.object(placing.Sector.objects, "order_by", return_value=AREAS):
+            placing.place(one)
+        for name, column in columns.items():
+            value = getattr(one, name)
+            written = "{" + ",".join(map(str, value)) + "}" if isinstance(value, list) else value
+            assert column[row].as_py() == written, name
 
 
 def test_too_vague_a_place_has_no_cell():
