@@ -416,6 +416,12 @@ class IncidentQuerySet(TieredQuerySet):
         """Keep those that were not merged into another."""
         return self.filter(merged_into__isnull=True)
 
+    def with_report_counts_for(self, user):
+        """Add ``report_count``: how many of its reports the user may see."""
+        return self.annotate(
+            report_count=models.Count("reports", filter=seen_by(user, tier="reports__tier", nation=None))
+        )
+
 
 @pghistory.track()
 class Incident(Place, Record):

@@ -110,14 +110,15 @@ class Dot:
 class Picture:
     """The answer: hexes or points (the other list is empty), and what they add up to.
 
-    ``events`` and ``reports`` are those of the cells that touch the box; ``too_vague`` and ``no_place`` are events of the
-    same days and filters that no map can show. ``crowded``: there are more events in the box than points are drawn.
+    ``events`` are the points, or those of the hexes that touch the box; ``reports`` are those of the hexes (None beside
+    points). ``too_vague`` and ``no_place`` are events of the same days and filters that no map can show. ``crowded``:
+    there are more events in the box than points are drawn.
     """
 
     hexes: list[Hex] = field(default_factory=list)
     points: list[Dot] = field(default_factory=list)
     events: int = 0
-    reports: int = 0
+    reports: int | None = None
     too_vague: int = 0
     no_place: int = 0
     crowded: bool = False
@@ -127,16 +128,17 @@ def picture(user: Any, asked: Asked, zoom: int) -> Picture:
     """Return what the map shows at this zoom (Leaflet's, 0 the world): at most MOST_POINTS points or MOST_HEXES hexes."""
     cells = hexes(user, asked)
     events = sum(each.events for each in cells)
-    counts = {"events": events, "reports": sum(each.reports for each in cells), **_nowhere(user, asked)}
+    nowhere = _nowhere(user, asked)
     few = events <= FEW and (asked.last - asked.first).days < FEW_DAYS
     if few or (zoom >= NEAR and events <= WORTH_TRYING):
         found = points(user, asked, MOST_POINTS + 1)
         if len(found) <= MOST_POINTS:
-            return Picture(points=found, **counts)
+            return Picture(points=found, events=len(found), **nowhere)
+    reports = sum(each.reports for each in cells)
     if zoom <= FAR or len(cells) > MOST_HEXES:
         cells = _bigger(cells)
     cells = sorted(cells, key=lambda each: (-each.events, each.cell))[:MOST_HEXES]
-    return Picture(hexes=cells, crowded=zoom >= NEAR, **counts)
+    return Picture(hexes=cells, events=events, reports=reports, crowded=zoom >= NEAR, **nowhere)
 
 
 # --- Hexes --------------------------------------------------------------------------------

@@ -111,7 +111,9 @@ def page(request: HttpRequest) -> HttpResponse:
         asked = on_the_map.window(whole, form.cleaned_data["on"], step)
         zoom = 6 if form.cleaned_data["zoom"] is None else form.cleaned_data["zoom"]
         shown = on_the_map.picture(request.user, asked, zoom)
-        context |= _shown(request, shown) | {"whole": whole, "asked": asked, "step": step, "as_of": rollups.as_of()}
+        age = rollups.as_of()
+        context |= _shown(request, shown) | {"whole": whole, "asked": asked, "step": step}
+        context |= {"as_of": age.counted_until, "stale": age.is_amber, "recomputing": age.waiting}
         if not shown.events:
             context["newest"] = _newest(request, asked)
     response = page_or_part(request, "monitoring/map.html", "monitoring/_map_picture.html", context)
