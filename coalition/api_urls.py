@@ -9,9 +9,8 @@ from coalition.api import CoalitionViewSet
 from coalition.changes import ChangesViewSet
 from coalition.refusals import no_such_address
 from coalition.schema import docs
-from monitoring import agreements_api
+from monitoring import agreements_api, counts_api, incidents_api
 from monitoring import api as monitoring_api
-from monitoring import counts_api, incidents_api
 from pledges import api as pledges_api
 from pledges import readiness_api
 

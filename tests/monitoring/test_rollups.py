@@ -10,11 +10,11 @@ from django.db import connection, transaction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coalition.access import SYSTEM, Tier, acting_as
+from coalition.access import SYSTEM, Role, Tier, acting_as
 from coalition.models import Stale
 from monitoring import rollups
 from monitoring.models import DailyCount, HexCount, HexMonth, Incident, Report
-from tests.factories import a_party, a_sector, a_source
+from tests.factories import a_member, a_party, a_report, a_sector, a_source, an_incident
 
 DAY = date(2027, 3, 10)
 CELL, OTHER_CELL, THIRD_CELL = 599686042433355775, 599686043507097599, 599686044580839423
