@@ -72,6 +72,7 @@ PLAN = (
         "keep_sectors:any",
         "keep_sources:any",
         "keep_agreements:any",
+        "keep_webhooks:any",
     }
 )
 RULES: dict[str, set[str]] = {
@@ -185,8 +186,9 @@ def become(user, why: str = "") -> Actor:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT set_config('app.tier', %s, true), set_config('app.nation', %s, true),"
-            " set_config('app.user', %s, true), set_config('pghistory.context_metadata', %s, true)",
-            [str(int(actor.tier)), actor.nation, str(actor.user_id or ""), json.dumps(told)],
+            " set_config('app.user', %s, true), set_config('app.role', %s, true),"
+            " set_config('pghistory.context_metadata', %s, true)",
+            [str(int(actor.tier)), actor.nation, str(actor.user_id or ""), actor.role, json.dumps(told)],
         )
     return actor
 

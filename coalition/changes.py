@@ -7,15 +7,18 @@ from nothing has exactly what they may see. Source of the idea: PostgreSQL docum
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
+from django.conf import settings
 from django.core import signing
 from django.core.exceptions import ValidationError as NotOurs
 from django.db import connection
 from django.db.models import Q, QuerySet
 from django.utils import timezone
+from django.utils.module_loading import import_string
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 from rest_framework.response import Response
@@ -28,6 +31,7 @@ from coalition.models import Tombstone
 SIZE, LARGEST = 100, 1000
 SALT = "coalition.changes"
 GONE = "~gone"  # after every name: in one transaction what is there comes before what left
+AFTER_ALL = "~~"  # after GONE, too
 
 CHANGES = [("upsert", "created or changed"), ("delete", "gone, or no longer to be seen"), ("redirect", "merged")]
 
@@ -69,6 +73,25 @@ def read_cursor(text: str) -> Place:
         return Place(*signing.loads(text, salt=SALT))
     except signing.BadSignature:
         raise ValidationError({"cursor": ["This cursor is not one of ours, or it was changed."]}) from None
+
+
+@dataclass(frozen=True)
+class FeedPage:
+    """Some of the feed: what changed, as ChangeSerializer describes it, the last place read, and whether more is there."""
+
+    changes: list[dict[str, Any]]
+    place: Place
+    more: bool
+
+
+def here() -> Place:
+    """Return the place of which all that is over comes before, and all that is still open or to come, after."""
+    return Place(settled_before() - 1, AFTER_ALL, 0)
+
+
+def resources() -> Mapping[str, type[CoalitionViewSet]]:
+    """Return the resources of the feed by name. They are put together above the kernel; a setting says where."""
+    return import_string(settings.CHANGE_FEED)
 
 
 class ChangeSerializer(serializers.Serializer):
@@ -194,6 +217,11 @@ class ChangesViewSet(ApiViewSet):
             for pk in views[name].get_queryset().filter(pk__in=wanted).values_list("pk", flat=True)
         }
 
+    def page(self, views: dict[str, CoalitionViewSet], places: list[Place], after: Place, limit: int) -> FeedPage:
+        """Return what happened at the first ``limit`` of the places that were found after one."""
+        page = places[:limit]
+        return FeedPage(list(self._told(views, page)), page[-1] if page else after, len(places) > limit)
+
     def list(self, request, *args, **kwargs):
         asked = self.query()
         views = self._views(asked.get("kind"))
@@ -202,13 +230,23 @@ class ChangesViewSet(ApiViewSet):
             places = self._places(views, after, asked["limit"] + 1)
         except (NotOurs, ValueError, TypeError):
             raise ValidationError({"cursor": ["This cursor is not one of ours."]}) from None
-        page = places[: asked["limit"]]
+        page = self.page(views, places, after, asked["limit"])
         address = request.build_absolute_uri()
         return Response(
             {
-                "next": replace_query_param(address, "cursor", write_cursor(page[-1] if page else after)),
-                "more": len(places) > len(page),
+                "next": replace_query_param(address, "cursor", write_cursor(page.place)),
+                "more": page.more,
                 "as_of": timezone.now(),
-                "results": list(self._told(views, page)),
+                "results": page.changes,
             }
         )
+
+
+def changes_for(user, kinds: Iterable[str], after: Place, limit: int = SIZE) -> FeedPage:
+    """Return a page of the feed as somebody (a user or an Actor) sees it, without a request. Call while acting as them.
+
+    Raises ValidationError for a kind that is not in the feed.
+    """
+    feed = ChangesViewSet(resources=resources(), request=SimpleNamespace(user=user))
+    views = feed._views(",".join(kinds))
+    return feed.page(views, feed._places(views, after, limit + 1), after, limit)

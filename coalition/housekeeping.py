@@ -1,4 +1,4 @@
-"""What is kept for a while only: answers to repeated creates, finished jobs, sessions."""
+"""What is kept for a while only: answers to repeated creates, finished jobs, sent webhooks, sessions."""
 
 from datetime import timedelta
 from importlib import import_module
@@ -6,7 +6,7 @@ from importlib import import_module
 from django.conf import settings
 from django.db.models.functions import Now
 
-from coalition import exports
+from coalition import exports, webhooks
 from coalition.access import SYSTEM, acting_as
 from coalition.models import IdempotencyKey, Job
 
@@ -20,5 +20,6 @@ def clean_up() -> None:
         IdempotencyKey.objects.filter(created_at__lt=Now() - KEEP_ANSWERS).delete()
         over = [Job.State.DONE, Job.State.FAILED, Job.State.CANCELLED]
         exports.throw_away()
+        webhooks.forget()
         Job.objects.filter(state__in=over, finished_at__lt=Now() - KEEP_JOBS).delete()
     import_module(settings.SESSION_ENGINE).SessionStore.clear_expired()

@@ -44,6 +44,14 @@ class OwnQuerySet(models.QuerySet):
         return self.all() if can(user, "see_planning") else self.filter(user=actor_of(user).user_id)
 
 
+class KeptQuerySet(models.QuerySet):
+    """Rows that are the business of who made them, and of administrators."""
+
+    def visible_to(self, user):
+        """Keep the user's own; administrators see all."""
+        return self.all() if can(user, "administer") else self.filter(user=actor_of(user).user_id)
+
+
 def is_time_zone(name: str) -> None:
     """Raise ValidationError unless the name is in the IANA time zone database."""
     if name not in available_timezones():
@@ -448,3 +456,67 @@ class ApiToken(AbstractAuthToken):
     name = models.CharField(max_length=100, blank=True)
     scope = models.CharField(max_length=12, choices=Scope, default=Scope.READ)
     last_used_at = models.DateTimeField(null=True, blank=True)
+
+
+class WebhookSubscription(models.Model):
+    """Where somebody wants to be told that things changed, and of what. The secret is worked out, not stored."""
+
+    class State(models.TextChoices):
+        ACTIVE = "active", "Active"
+        PAUSED = "paused", "Paused"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(User, models.CASCADE, related_name="webhooks")
+    name = models.CharField(max_length=100)
+    address = models.CharField(max_length=500, help_text="An https address on a network the operator lists")
+    kinds = models.JSONField(help_text="Resources of the feed of changes, sorted")
+    tier = models.PositiveSmallIntegerField(
+        choices=Tier, default=Tier.COALITION, help_text="Tells of nothing above this tier, nor above its owner's"
+    )
+    state = models.CharField(max_length=6, choices=State, default=State.ACTIVE)
+    paused_because = models.CharField(max_length=200, blank=True)
+    place = models.JSONField(help_text="The last place of the feed that was read: transaction, kind, key")
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    objects = KeptQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created_at", "id"]
+
+    def __str__(self):
+        return self.name
+
+
+class WebhookDelivery(models.Model):
+    """One message to a subscription's address, and what became of it. Its id stays the same however often it is sent."""
+
+    class State(models.TextChoices):
+        WAITING = "waiting", "Waiting"
+        DELIVERED = "delivered", "Delivered"
+        DEAD = "dead", "Given up"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    subscription = models.ForeignKey(WebhookSubscription, models.CASCADE, related_name="deliveries")
+    payload = models.JSONField()
+    state = models.CharField(max_length=9, choices=State, default=State.WAITING)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    next_at = models.DateTimeField(db_default=Now(), help_text="Not sent before; while it is being sent, not again")
+    status = models.PositiveSmallIntegerField(null=True, blank=True, help_text="Of the last answer, if there was one")
+    error = models.CharField(max_length=300, blank=True)
+    sent_at = models.DateTimeField(null=True, blank=True, help_text="When it was last sent")
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        ordering = ["-created_at", "id"]
+        indexes = [
+            models.Index(fields=["state", "next_at"]),
+            models.Index(fields=["subscription", "-created_at"]),
+        ]
+
+    def __str__(self):
+        return f"msg_{self.id.hex}"
+
+    @property
+    def changes(self) -> int:
+        """How many changes it tells of; a test tells of none."""
+        return len(self.payload["data"].get("changes", ()))

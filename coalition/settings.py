@@ -4,6 +4,7 @@ An empty environment gives a closed product on this machine alone: DEBUG off, lo
 """
 
 from datetime import timedelta
+from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -289,6 +290,12 @@ SPECTACULAR_SETTINGS = {
         "Level": "pledges.filters.LEVEL_CHOICES",
     },
 }
+
+# --- Outgoing webhooks: nothing leaves unless an operator names where to --------------------
+WEBHOOK_NETWORKS = [ip_network(word.strip()) for word in env.words("WEBHOOK_NETWORKS", [])]
+WEBHOOK_PLAIN_NETWORKS = [ip_network(word.strip()) for word in env.words("WEBHOOK_PLAIN_NETWORKS", [])]  # http will do
+WEBHOOK_PORTS = [int(word) for word in env.words("WEBHOOK_PORTS", ["443", "8443"])]
+CHANGE_FEED = "coalition.api_urls.CHANGING"  # the resources of the feed, for what reads it without a request
 
 # --- Map: no outside tiles unless an operator names a host ---------------------------------
 # West, south, east, north: Ukraine and its neighbours. A place outside is asked about, not refused.

@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from coalition import exports, health, housekeeping, jobs, stale  # noqa: F401  exports registers its job
+from coalition import exports, health, housekeeping, jobs, stale, webhooks  # noqa: F401  exports registers its job
 from coalition.imports import staging  # noqa: F401  it registers its jobs
 
 
@@ -22,6 +22,20 @@ def work(job_id: str) -> None:
 def take_up_jobs() -> None:
     """Send again the jobs whose worker died or whose message was lost."""
     jobs.take_up()
+
+
+@shared_task(name="coalition.gather_webhooks")
+def gather_webhooks() -> None:
+    """Write down what subscriptions are to be told of, from where each stands in the feed of changes."""
+    webhooks.gather()
+
+
+@shared_task(
+    name="coalition.send_webhooks", time_limit=webhooks.LONGEST_RUN_S + 10, soft_time_limit=webhooks.LONGEST_RUN_S
+)
+def send_webhooks() -> None:
+    """Send what is due. A delivery that this run dies of is sent again when its lease is over."""
+    webhooks.send_due()
 
 
 @shared_task(name="coalition.clean_up")

@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.urls import include, path
 
-from coalition import ogc, token_views, views
+from coalition import ogc, token_views, views, webhook_views
 from coalition.api_urls import COLLECTIONS
 from coalition.imports import views as imports
 
@@ -30,12 +30,24 @@ token_urls = [
     path("<str:key>/revoke/", token_views.token_revoke, name="revoke"),
 ]
 
+webhook_urls = [
+    path("", webhook_views.webhook_list, name="list"),
+    path("new/", webhook_views.new, name="new"),
+    path("<uuid:pk>/", webhook_views.detail, name="detail"),
+    path("<uuid:pk>/pause/", webhook_views.pause, name="pause"),
+    path("<uuid:pk>/resume/", webhook_views.resume, name="resume"),
+    path("<uuid:pk>/test/", webhook_views.send_test, name="test"),
+    path("<uuid:pk>/delete/", webhook_views.delete, name="delete"),
+    path("<uuid:pk>/deliveries/<uuid:delivery_id>/replay/", webhook_views.replay, name="replay"),
+]
+
 urlpatterns = [
     path("", views.overview, name="overview"),
     path("", include("pledges.urls")),
     path("", include("monitoring.urls")),
     path("imports/", include((import_urls, "imports"))),
     path("jobs/", include((job_urls, "jobs"))),
+    path("webhooks/", include((webhook_urls, "webhooks"))),
     path("accounts/tokens/", include((token_urls, "tokens"))),
     path("accounts/", include("allauth.urls")),
     path("admin/", admin.site.urls),

@@ -59,6 +59,7 @@ keep_operations   -    -    -    any  any
 keep_sectors      -    -    -    any  any
 keep_sources      -    -    -    any  any
 keep_agreements   -    -    -    any  any
+keep_webhooks     -    -    -    any  any
 administer        -    -    -    -    any
 """
 # Which pledges a role finds, by release tier.
