@@ -153,5 +153,4 @@ def _connection_to(target: Target) -> urllib3.connection.HTTPConnection:
         timeout=LONGEST_S,
         cert_reqs="CERT_REQUIRED",
         server_hostname=target.host,
-        assert_hostname=target.host,
     )
