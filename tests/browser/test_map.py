@@ -80,7 +80,7 @@ def test_the_days_play_one_after_the_other(page_of):
     page.get_by_role("button", name="Play").click()
     page.wait_for_url(re.compile(r"on=\d{4}-\d\d-\d\d"))
     first = page.url
-    eventually(lambda: page.url != first)
+    expect(page).not_to_have_url(first)
     page.get_by_role("button", name="Stop").click()
     page.get_by_role("button", name="All days").click()
     eventually(lambda: "on=" not in page.url and said(page) == before)
