@@ -279,6 +279,8 @@ SPECTACULAR_SETTINGS = {
         "CaveatKind": "pledges.models.Caveat.Kind",
         "Priority": "pledges.models.Requirement.Priority",
         "ViolationKind": "monitoring.kinds.Kind",
+        "ProvisionKind": "monitoring.models.Provision.Kind",
+        "Facility": "monitoring.kinds.Facility",
         "Occurrence": "monitoring.models.Occurrence",
         "Verdict": "monitoring.judging.VERDICT_CHOICES",
         "Confidence": "monitoring.models.Confidence",
