@@ -15,7 +15,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests import bed  # isort: split  -- before anything that imports models
+from tests import bed  # before anything that imports models
+
+# isort: split
 import time_machine
 from django.db import connection
 from django.test import Client
