@@ -54,6 +54,28 @@ COUNTS_OF_INCIDENTS = marks_stale(
     """,
 )
 COUNTS_OF_SOURCES = marks_stale("counts", "SELECT 'source:' || id FROM changed_rows")
+# What a change makes stale in the answers of ``monitoring.coverage``: blocks of neighbouring ids.
+SEEN_PLACE = (  # what is seen of a place by any tier; sectors, zones and cells follow from it
+    "longitude",
+    "latitude",
+    "place_precision_m",
+    "sensitive",
+    "coalition_longitude",
+    "coalition_latitude",
+    "public_longitude",
+    "public_latitude",
+)
+DEPENDS_ON = ("kind", "facility_class", "accused_id", "occurred_from", "occurred_until", "tier", *SEEN_PLACE)
+COVERAGE_OF_REPORTS = marks_stale(
+    "coverage",
+    f"SELECT 'reports:' || block FROM (SELECT DISTINCT id / {COVERED_TOGETHER} AS block FROM changed_rows) AS blocks",
+    heeds=DEPENDS_ON,
+)
+COVERAGE_OF_INCIDENTS = marks_stale(
+    "coverage",
+    f"SELECT 'incidents:' || block FROM (SELECT DISTINCT id / {COVERED_TOGETHER} AS block FROM changed_rows) AS blocks",
+    heeds=(*DEPENDS_ON, "attribution", "attributed_to_id"),
+)
 
 
 class TieredQuerySet(models.QuerySet):
@@ -221,8 +243,10 @@ class Provision(Record):
         blank=True,
         help_text="Empty: whatever was hit",
     )
-    zones = models.ManyToManyField(Sector, blank=True, related_name="+", help_text="Empty: everywhere")
-    binds = models.ManyToManyField(Party, blank=True, related_name="+", help_text="Empty: every party")
+    # Codes, not links: they are in the version and the history of the row, and an area that is deleted leaves its code,
+    # so that the provision does not come to hold everywhere.
+    zones = ArrayField(models.SlugField(max_length=40), default=list, blank=True, help_text="Empty: everywhere")
+    binds = ArrayField(models.SlugField(max_length=40), default=list, blank=True, help_text="Empty: every party")
 
     objects = OfAgreementQuerySet.as_manager()
 
@@ -234,7 +258,7 @@ class Provision(Record):
             *marks_stale(
                 "coverage",
                 "SELECT 'provision:' || id FROM changed_rows",
-                heeds=("agreement_id", "kind", "act_kinds", "facility_classes"),
+                heeds=("agreement_id", "kind", "act_kinds", "facility_classes", "zones", "binds"),
             ),
         ]
         constraints = [models.UniqueConstraint(fields=["agreement", "article"], name="provision_article_once")]
@@ -354,18 +378,6 @@ class Place(models.Model):
         return self.longitude is not None and self.cell is None
 
 
-SEEN_PLACE = (  # what is seen of a place by any tier; sectors, zones and cells follow from it
-    "longitude",
-    "latitude",
-    "place_precision_m",
-    "sensitive",
-    "coalition_longitude",
-    "coalition_latitude",
-    "public_longitude",
-    "public_latitude",
-)
-
-
 def place_constraints(noun: str) -> list[models.CheckConstraint]:
     """Return what must hold of the columns of ``Place``."""
     return [
@@ -470,27 +482,7 @@ class Incident(Place, Record):
 
     class Meta(Record.Meta):
         ordering = ["-occurred_from", "-id"]
-        triggers = [
-            *Record.Meta.triggers,
-            HIDDEN,
-            *COUNTS_OF_INCIDENTS,
-            *marks_stale(
-                "coverage",
-                f"SELECT 'incidents:' || number FROM (SELECT DISTINCT id / {COVERED_TOGETHER} AS number"
-                " FROM changed_rows) AS blocks",
-                heeds=(
-                    "kind",
-                    "facility_class",
-                    "accused_id",
-                    "attribution",
-                    "attributed_to_id",
-                    "occurred_from",
-                    "occurred_until",
-                    "tier",
-                    *SEEN_PLACE,
-                ),
-            ),
-        ]
+        triggers = [*Record.Meta.triggers, HIDDEN, *COUNTS_OF_INCIDENTS, *COVERAGE_OF_INCIDENTS]
         constraints = [
             *place_constraints("incident"),
             *time_constraints("incident"),
@@ -660,26 +652,7 @@ class Report(Place, Record):
 
     class Meta(Record.Meta):
         ordering = ["-occurred_from", "-id"]
-        triggers = [
-            BUMP_UNLESS_HIDDEN,
-            GONE,
-            HIDDEN,
-            *COUNTS_OF_REPORTS,
-            *marks_stale(
-                "coverage",
-                f"SELECT 'reports:' || number FROM (SELECT DISTINCT id / {COVERED_TOGETHER} AS number"
-                " FROM changed_rows) AS blocks",
-                heeds=(
-                    "kind",
-                    "facility_class",
-                    "accused_id",
-                    "occurred_from",
-                    "occurred_until",
-                    "tier",
-                    *SEEN_PLACE,
-                ),
-            ),
-        ]
+        triggers = [BUMP_UNLESS_HIDDEN, GONE, HIDDEN, *COUNTS_OF_REPORTS, *COVERAGE_OF_REPORTS]
         constraints = [
             *place_constraints("report"),
             *time_constraints("report"),
