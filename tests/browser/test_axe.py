@@ -38,6 +38,7 @@ AS_PLANNER = [
     "/readiness/cliffs/",
     "/readiness/method/",
     "/readiness/what-if/",
+    "/monitoring/trends/",
     "/imports/",
     "/imports/new/",
     "/jobs/",
