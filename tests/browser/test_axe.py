@@ -45,6 +45,7 @@ AS_PLANNER = [
     "/monitoring/incidents/1/judge/",
     "/monitoring/incidents/1/edit/",
     "/monitoring/incidents/1/verify/",
+    "/monitoring/trends/",
     "/imports/",
     "/imports/new/",
     "/jobs/",
