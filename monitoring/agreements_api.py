@@ -197,7 +197,9 @@ class AgreementViewSet(CoalitionViewSet):
 
 
 class ProvisionFilters(filters.FilterSet):
-    agreement = filters.ModelMultipleChoiceFilter(queryset=visible(Agreement), to_field_name="code")
+    agreement = filters.ModelMultipleChoiceFilter(
+        field_name="agreement__code", queryset=visible(Agreement), to_field_name="code"
+    )
     kind = filters.MultipleChoiceFilter(choices=Provision.Kind.choices)
     updated_since = filters.IsoDateTimeFilter(field_name="changed_at", lookup_expr="gte")
 
@@ -233,10 +235,10 @@ class ProvisionViewSet(CoalitionViewSet):
 
 class TermFilters(filters.FilterSet):
     agreement = filters.ModelMultipleChoiceFilter(
-        field_name="provision__agreement", queryset=visible(Agreement), to_field_name="code"
+        field_name="provision__agreement__code", queryset=visible(Agreement), to_field_name="code"
     )
     provision = filters.ModelMultipleChoiceFilter(queryset=visible(Provision))
-    party = filters.ModelMultipleChoiceFilter(queryset=visible(Party), to_field_name="code")
+    party = filters.ModelMultipleChoiceFilter(field_name="party__code", queryset=visible(Party), to_field_name="code")
     updated_since = filters.IsoDateTimeFilter(field_name="changed_at", lookup_expr="gte")
 
 
