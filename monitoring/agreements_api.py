@@ -209,6 +209,7 @@ class ProvisionViewSet(CoalitionViewSet):
 
     queryset = Provision.objects.all()
     columns = PROVISIONS
+    worked_out = ("agreement", "terms")
     filterset_class = ProvisionFilters
     orderings = {"id": "id", "article": "article", "changed_at": "changed_at"}
     inputs = {"create": ProvisionInput, "partial_update": ProvisionChange}
@@ -247,6 +248,7 @@ class TermViewSet(CoalitionViewSet):
 
     queryset = ProvisionTerm.objects.all()
     columns = TERMS
+    worked_out = ("agreement", "article", "party")
     filterset_class = TermFilters
     orderings = {"id": "id", "begins_at": "begins_at", "changed_at": "changed_at"}
     inputs = {"create": TermInput, "partial_update": TermChange}

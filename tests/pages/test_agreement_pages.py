@@ -10,7 +10,7 @@ from django.test import Client
 from django.utils.html import strip_tags
 
 from coalition.access import SYSTEM, Role, Tier, acting_as
-from coalition.models import Stale
+from coalition.models import Stale, Tombstone
 from monitoring import coverage
 from monitoring.models import Agreement, Provision, ProvisionTerm
 from tests.factories import (
@@ -313,3 +313,21 @@ def test_the_api_keeps_agreements_like_the_pages_do(power):
     twice = send("patch", "agreements/moratorium/", {"code": "new"}, **{"If-Match": '"1"'})
     assert twice.status_code == 400
     assert "code" in twice.json()["errors"]
+
+
+def test_the_feed_hears_of_provisions_that_leave_and_come_with_their_agreement(power):
+    with acting_as(SYSTEM):
+        other = a_provision("2", agreement=power.agreement)
+        a_term(other, "ru", MARCH_18)
+        other.delete()
+        stones = Tombstone.objects.filter(kind__startswith="monitoring_provision")
+        assert sorted(stones.values_list("kind", "tier_before")) == [
+            ("monitoring_provision", Tier.COALITION),
+            ("monitoring_provisionterm", Tier.COALITION),
+        ]
+        Agreement.objects.update(tier=Tier.PLANNING)
+        assert stones.count() == 2 + 3
+        before = Provision.objects.get(pk=power.pk).version
+        Agreement.objects.update(tier=Tier.COALITION)
+        assert stones.count() == 2 + 3
+        assert Provision.objects.get(pk=power.pk).version == before + 1
