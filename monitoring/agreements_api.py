@@ -197,9 +197,7 @@ class AgreementViewSet(CoalitionViewSet):
 
 
 class ProvisionFilters(filters.FilterSet):
-    agreement = filters.ModelMultipleChoiceFilter(
-        field_name="agreement__code", queryset=visible(Agreement), to_field_name="code"
-    )
+    agreement = filters.ModelChoiceFilter(queryset=visible(Agreement), to_field_name="code")
     kind = filters.MultipleChoiceFilter(choices=Provision.Kind.choices)
     updated_since = filters.IsoDateTimeFilter(field_name="changed_at", lookup_expr="gte")
 
@@ -235,11 +233,11 @@ class ProvisionViewSet(CoalitionViewSet):
 
 
 class TermFilters(filters.FilterSet):
-    agreement = filters.ModelMultipleChoiceFilter(
-        field_name="provision__agreement__code", queryset=visible(Agreement), to_field_name="code"
+    agreement = filters.ModelChoiceFilter(
+        field_name="provision__agreement", queryset=visible(Agreement), to_field_name="code"
     )
-    provision = filters.ModelMultipleChoiceFilter(queryset=visible(Provision))
-    party = filters.ModelMultipleChoiceFilter(field_name="party__code", queryset=visible(Party), to_field_name="code")
+    provision = filters.ModelChoiceFilter(queryset=visible(Provision))
+    party = filters.ModelChoiceFilter(queryset=visible(Party), to_field_name="code")
     updated_since = filters.IsoDateTimeFilter(field_name="changed_at", lookup_expr="gte")
 
 
