@@ -4,6 +4,7 @@ from django.db.models import Case, CharField, F, FloatField, Func, Q, Value, Whe
 from django.urls import reverse
 from django_filters import rest_framework as filters
 from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.parsers import MultiPartParser
@@ -272,6 +273,7 @@ class ReportViewSet(CoalitionViewSet):
         kept = evidence.attach(report.pk, self.input()["file"], by=request.user)
         return Response(EvidenceSerializer(kept).data, status=201)
 
+    @extend_schema(operation_id="reports_evidence_file")
     @action(detail=True, methods=["get"], url_path=r"evidence/(?P<evidence_id>[0-9]{1,18})")
     def evidence_file(self, request, *args, evidence_id: str, **kwargs):
         """One file, as an attachment."""
