@@ -1,4 +1,4 @@
-"""A report filed from a phone, by the words on the page: typed, clicked on the map, and asked about where it may be a slip."""
+"""A report filed from a phone: typed, clicked on the map, and asked about where it may be a slip."""
 
 import re
 
