@@ -12,9 +12,11 @@ changes the report; where people changed it here, only in what the file itself n
 import json
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -34,17 +36,18 @@ from coalition.imports.mapping import Mapping as ColumnMapping
 from coalition.imports.profiles import NotAsTried, Outcome, SetProfile, SetRow, Worded
 from coalition.imports.sandbox import PROBLEM, ROW, ParsedFile
 from coalition.models import ImportBatch, ImportRow, Sector
-from monitoring import gazetteer
+from monitoring import gazetteer, places
 from monitoring.kinds import Facility, Kind
 from monitoring.layouts import Layout
 from monitoring.models import Party, ProvisionTerm, Report, Source, StagedReport
 from monitoring.placing import Areas
 from monitoring.understanding import DRAFT, Knowing, Reader, Spot, Understood, as_problems, originals
 
-CHUNK = 20_000  # rows understood at a time
+CHUNK = 8_000  # rows understood at a time
 SLICE = 50_000  # rows written at a time; between them it is heard whether the work is still wanted
 AT_ONCE = 5_000  # rows deleted, or rejected rows written, at a time
 MOST_REFUSALS = 50  # a commit that fails lists so many rows
+MOST_CELLS = 5_000  # that the preview draws
 MOST_TOUCHED = 500  # rows that the page of an undo lists
 PLACED = (
     "cell", "sector_id", "zones", "coalition_longitude", "coalition_latitude", "coalition_cell", "coalition_sector_id",
@@ -68,6 +71,8 @@ class ReportProfile(Layout, SetProfile):
 
     action = "import_reports"
     noun = "reports"
+    preview_template = "monitoring/_import_preview.html"
+    preview_head_template = "monitoring/_import_preview_head.html"
 
     def worded(self, batch: ImportBatch, *, by) -> list[Worded]:
         names = {each.name for each in self.fields}
@@ -113,6 +118,9 @@ class ReportProfile(Layout, SetProfile):
             made = Report.objects.visible_to(by).filter(batch=batch).exclude(pk__in=_changed_here(batch)).order_by("pk")
             return Shown(made, _of_report)
         return []
+
+    def preview(self, batch: ImportBatch) -> "Preview | None":
+        return preview_of(batch)
 
     # --- Commit and undo
 
@@ -480,19 +488,27 @@ class Trial:
 _NOTHING = object()
 
 
+@dataclass(frozen=True)
 class Stored:
-    """What stands under an id: its pk and version, what the file said when it came last, and the tier."""
+    """What stands under an id: its pk and version, a hash of what the file said when it came last, and the tier."""
 
-    def __init__(self, pk: int, version: int, content: Any, imported_version: int | None, tier: int):
-        self.pk, self.version, self.imported_version, self.tier = pk, version, imported_version, tier
-        self.content = content.hex if content else ""
+    pk: int
+    version: int
+    content_hash: UUID | None
+    imported_version: int | None
+    tier: int
+
+    @property
+    def content(self) -> str:
+        return self.content_hash.hex if self.content_hash else ""
 
 
+@dataclass(frozen=True)
 class Changed:
     """Rows of a chunk that change something, and what is to be staged of them."""
 
-    def __init__(self, rows: list[int], table: pa.Table):
-        self.rows, self.table = rows, table
+    rows: list[int]
+    table: pa.Table
 
 
 def _as_rows(columns: Mapping[str, pa.Array]) -> list[dict[str, Any]]:
@@ -594,6 +610,45 @@ def _of_report(report: Report) -> SetRow:
         },
         target_id=report.pk,
         target_version=report.version,
+    )
+
+
+@dataclass(frozen=True)
+class Preview:
+    """Where the rows of a dry run lie that would be written: rows by cell of the map, and how many are in none.
+
+    ``cells``: for each cell its ring (longitude and latitude in degrees) and its number of rows, the fullest first.
+    """
+
+    cells: list[dict[str, Any]]
+    placed: int
+    too_vague: int
+    no_place: int
+    box: str
+
+
+def preview_of(batch: ImportBatch) -> Preview | None:
+    """Return where the new and changed rows of a dry run lie, None when there is none of either."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT cell, longitude IS NULL, count(*), min(longitude), min(latitude), max(longitude), max(latitude)"
+            " FROM monitoring_stagedreport WHERE batch_id = %s AND outcome IN ('new', 'changed')"
+            " GROUP BY 1, 2 ORDER BY 3 DESC",
+            [batch.pk],
+        )
+        found = cursor.fetchall()
+    if not found:
+        return None
+    in_cells = [row for row in found if row[0] is not None]
+    west, south, east, north = (
+        pick(row[at] for row in in_cells) if in_cells else 0.0 for at, pick in ((3, min), (4, min), (5, max), (6, max))
+    )
+    return Preview(
+        cells=[{"ring": places.outline(row[0]), "rows": row[2]} for row in in_cells[:MOST_CELLS]],
+        placed=sum(row[2] for row in in_cells),
+        too_vague=sum(row[2] for row in found if row[0] is None and not row[1]),
+        no_place=sum(row[2] for row in found if row[1]),
+        box=f"{south:.2f}, {west:.2f} to {north:.2f}, {east:.2f} (latitude, longitude)" if in_cells else "",
     )
 
 

@@ -12,12 +12,14 @@ from functools import lru_cache
 from typing import Any
 
 import h3.api.basic_int as h3
-from django.db.models import BooleanField, F, Func, Q, QuerySet, Sum, Value
+from django.db.models import F, Q, QuerySet, Sum, Value
 
 from coalition.access import Tier, actor_of
 from monitoring import places
+from monitoring.filters import AsBox, IsWithin
 from monitoring.models import CountedTally, HexCount, HexMonth, Incident, PointAt, Report
 from monitoring.placing import seen_place
+from monitoring.seeing import COARSER_BY_M
 
 MOST_POINTS = 2_000  # more than this is hexes, and a sentence that says so
 MOST_HEXES = 2_000  # more than this is drawn in bigger hexes
@@ -250,22 +252,11 @@ def _touches(cell: int, box: Box) -> bool:
 # --- Points -------------------------------------------------------------------------------
 
 
-class InBox(Func):
-    """True where the point of two columns lies in a box: `PointAt` and its GiST index, in the spelling of PostgreSQL."""
-
-    template = "%(expressions)s"
-    arg_joiner = " <@ "
-    output_field = BooleanField()
-
-    def __init__(self, longitude: str, latitude: str, box: Box):
-        corners = (PointAt(Value(box.west), Value(box.south)), PointAt(Value(box.east), Value(box.north)))
-        super().__init__(PointAt(longitude, latitude), Func(*corners, function="box"))
-
-
 def within_box(rows: QuerySet, user: Any, box: Box) -> QuerySet:
     """Keep reports or incidents whose place, as the user sees it, lies in the box."""
-    columns = seen_place(actor_of(user).tier)
-    return rows.filter(InBox(columns.longitude, columns.latitude, box))
+    seen = seen_place(actor_of(user).tier)
+    corners = AsBox(Value(f"({box.east},{box.north}),({box.west},{box.south})"))
+    return rows.filter(IsWithin(PointAt(F(seen.longitude), F(seen.latitude)), corners))
 
 
 def points(user: Any, asked: Asked, limit: int) -> list[Dot]:
@@ -304,7 +295,7 @@ def _dots(noun: str, rows: QuerySet, user: Any, asked: Asked, limit: int) -> lis
         Dot(
             noun=noun,
             id=pk,
-            place=places.Point(longitude, latitude, precision_m + (_COARSER_M[tier] if sensitive else 0)),
+            place=places.Point(longitude, latitude, precision_m + (COARSER_BY_M[Tier(tier)] if sensitive else 0)),
             place_name="" if sensitive and tier < Tier.PLANNING else place_name,  # a name can be exact, too
             kind=kind,
             accused_id=accused_id,
@@ -314,9 +305,6 @@ def _dots(noun: str, rows: QuerySet, user: Any, asked: Asked, limit: int) -> lis
         for pk, longitude, latitude, precision_m, sensitive, place_name, kind, accused_id, occurred_from, occurrence
         in values
     ]  # fmt: skip
-
-
-_COARSER_M = {Tier.PLANNING: 0, Tier.COALITION: places.GRID_M, Tier.PUBLIC: places.CELL_M}
 
 
 # --- Days ---------------------------------------------------------------------------------

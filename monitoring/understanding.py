@@ -31,7 +31,7 @@ from monitoring.placing import Areas
 from monitoring.statements import When
 
 INSTANT = pa.timestamp("us", "UTC")
-MOST_REMEMBERED = 200_000  # different texts of one reader
+MOST_REMEMBERED = 20_000  # different texts of one reader
 SHOWN = 80  # characters of a bad value that a problem repeats
 EPOCH = date(1970, 1, 1)
 END_OF_TIME = datetime.max.replace(tzinfo=UTC)
@@ -379,27 +379,23 @@ class _Chunk:
         }
 
     def _instants(self, read: Read) -> tuple[np.ndarray, ...]:
-        """Read what is plainly an instant in UTC (2025-03-20T09:45Z) as whole columns; the rest is NaT."""
-        never = np.full(self.size, "NaT", "datetime64[us]")
+        """Read what is plainly an instant in UTC (2025-03-20T09:45Z), or two, as whole columns; the rest is NaT."""
+        start, until = (np.full(self.size, "NaT", "datetime64[us]") for _ in range(2))
         on, precision = np.zeros(self.size, np.int32), np.full(self.size, TimePrecision.EXACT.value, object)
         if read.reader not in (read_when, read_from_until):
-            return never, never.copy(), on, precision
-        text = self.texts(read.fields[0])
-        plain = pc.match_substring_regex(
-            text, r"^(19|20|21)\d{2}-\d{2}-\d{2}[T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?(Z|\+00:00)$"
-        )
-        for other in read.fields[1:]:
-            plain = pc.and_(plain, pc.equal(self.texts(other), ""))
-        if not pc.any(plain).as_py():
-            return never, never.copy(), on, precision
-        local = pc.replace_substring_regex(pc.if_else(plain, text, None), r"(Z|\+00:00)$", "")
-        try:
-            start = local.cast(pa.timestamp("us")).to_numpy(zero_copy_only=False).astype("datetime64[us]")
-        except pa.ArrowInvalid:  # a day that does not exist: the reader says which
-            return never, never.copy(), on, precision
-        known = ~np.isnat(start)
-        on[known] = _local_days(start[known], self.knowing.zone)
-        return start, start.copy(), on, precision
+            return start, until, on, precision
+        start = _plain_instants(self.texts(read.fields[0]))
+        until = start.copy()
+        for name in read.fields[1:]:
+            text = self.texts(name)
+            stated = ~pc.equal(text, "").to_numpy(zero_copy_only=False)
+            if stated.any():
+                until[stated] = _plain_instants(text)[stated]
+        plain = ~np.isnat(start) & ~np.isnat(until) & (until >= start)
+        start[~plain] = until[~plain] = np.datetime64("NaT")
+        on[plain] = _local_days(start[plain], self.knowing.zone)
+        precision[plain & (until > start)] = TimePrecision.SPAN.value
+        return start, until, on, precision
 
     def _check_days(self, read: Read, start: np.ndarray, on: np.ndarray) -> None:
         now = np.datetime64(self.knowing.now.astimezone(UTC).replace(tzinfo=None), "us")
@@ -520,6 +516,20 @@ def _instants(answers: Answers, of: Callable[[When], datetime]) -> np.ndarray:
     """Return instants as datetime64 in UTC, NaT where there is no answer."""
     values = [None if when is None else of(when).astimezone(UTC).replace(tzinfo=None) for when in answers.values]
     return np.array(values, "datetime64[us]")[answers.which]
+
+
+PLAIN_INSTANT = r"^(19|20|21)\d{2}-\d{2}-\d{2}[T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?(Z|\+00:00)$"
+
+
+def _plain_instants(text: pa.Array) -> np.ndarray:
+    """Return the instants of texts that plainly are one in UTC, NaT for the others."""
+    plain = pc.match_substring_regex(text, PLAIN_INSTANT)
+    local = pc.replace_substring_regex(pc.if_else(plain, text, None), r"(Z|\+00:00)$", "")
+    try:
+        found = local.cast(pa.timestamp("us"))
+    except pa.ArrowInvalid:  # a day that does not exist: the reader says so
+        return np.full(len(text), "NaT", "datetime64[us]")
+    return found.to_numpy(zero_copy_only=False).astype("datetime64[us]").copy()
 
 
 def _local_days(instants: np.ndarray, zone: ZoneInfo) -> np.ndarray:

@@ -186,6 +186,8 @@ class SetProfile(Profile):
 
     most_rows = 2_000_000
     most_mb = 1024
+    preview_template: ClassVar[str] = ""  # a part that shows what ``preview`` returns
+    preview_head_template: ClassVar[str] = ""  # what the page needs in its head for it
 
     @abstractmethod
     def try_out(self, batch: ImportBatch, file: ParsedFile, *, by, progress: Callable[[int], None]) -> dict[str, Any]:
@@ -220,6 +222,10 @@ class SetProfile(Profile):
     @abstractmethod
     def shown(self, batch: ImportBatch, outcome: str, *, by) -> Sequence[SetRow | ImportRow]:
         """Return the rows of an outcome in the file's order: something with a length that can be sliced."""
+
+    def preview(self, batch: ImportBatch) -> object | None:
+        """Return what a dry run is to show above its rows, None for nothing."""
+        return None
 
 
 class NotAsTried(Exception):

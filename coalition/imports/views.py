@@ -17,7 +17,7 @@ from coalition.access import acting_as, can, demand
 from coalition.imports import staging
 from coalition.imports.forms import MappingForm, UploadForm
 from coalition.imports.mapping import Mapping
-from coalition.imports.profiles import profiles, profiles_of
+from coalition.imports.profiles import SetProfile, profiles, profiles_of
 from coalition.imports.staging import State, phase, profile_of
 from coalition.models import ImportBatch, ImportRow
 from coalition.pages import for_members, operation_of, page_of
@@ -114,6 +114,8 @@ def _context(request: HttpRequest, batch: ImportBatch, now: str) -> dict[str, An
     }
     if now in (State.TRIED, State.COMMITTED, State.UNDONE):
         context |= _rows(request, batch, now)
+    if now == State.TRIED and isinstance(profile, SetProfile):
+        context["preview"] = profile.preview(batch)
     return context
 
 

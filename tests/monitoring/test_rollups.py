@@ -1,27 +1,38 @@
 """Stored counts against a plain recount, per tier, after whatever was done to the rows; and what marks them."""
 
+import threading
 from collections import defaultdict
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coalition.access import SYSTEM, Tier, acting_as
+from coalition.access import SYSTEM, Role, Tier, acting_as
 from coalition.models import Stale
 from monitoring import rollups
 from monitoring.models import DailyCount, HexCount, HexMonth, Incident, Report
-from tests.factories import a_party, a_sector, a_source
+from tests.factories import a_member, a_party, a_report, a_sector, a_source, an_incident
 
-pytestmark = pytest.mark.django_db
 DAY = date(2027, 3, 10)
 CELL, OTHER_CELL, THIRD_CELL = 599686042433355775, 599686043507097599, 599686044580839423
 COLUMNS = {
     Tier.PLANNING: ("cell", "sector_id", "longitude"),
     Tier.COALITION: ("coalition_cell", "coalition_sector_id", "coalition_longitude"),
     Tier.PUBLIC: ("cell", "public_sector_id", "public_longitude"),
+}
+PLAIN = {
+    "longitude": 37.0,
+    "latitude": 48.0,
+    "place_precision_m": 100,
+    "cell": CELL,
+    "coalition_longitude": 37.0,
+    "coalition_latitude": 48.0,
+    "coalition_cell": CELL,
+    "public_longitude": 37.0,
+    "public_latitude": 48.0,
 }
 DIMENSIONS = ("kind", "accused_id", "occurrence", "source_class", "sector_id")
 COUNTED = (*DIMENSIONS, "place", "count_unit")
@@ -120,10 +131,7 @@ def places(draw):
     """Return the columns of a place: none, too vague, plain, or a sensitive one that each tier sees elsewhere."""
     shape = draw(st.sampled_from(["none", "vague", "plain", "plain", "sensitive"]))
     sectors = [draw(st.sampled_from([None, 0, 1])) for _ in range(3)]
-    empty = dict.fromkeys(
-        ["longitude", "latitude", "place_precision_m", "cell", "sector", "coalition_longitude", "coalition_latitude"]
-        + ["coalition_cell", "coalition_sector", "public_longitude", "public_latitude", "public_sector"]
-    )
+    empty = dict.fromkeys([*PLAIN, "sector", "coalition_sector", "public_sector"])
     if shape == "none":
         return empty
     points = {name: 35.0 for name in empty if name.endswith(("longitude", "latitude"))}
@@ -253,7 +261,6 @@ class World:
         if found:
             like = found[0]
             names = ["kind", "accused_id", "occurred_from", "occurred_until", "occurred_on"]
-            names += [f.attname for f in Incident._meta.get_parent_list() or ()]
             names += ["longitude", "latitude", "place_precision_m", "cell", "sector_id", "coalition_longitude"]
             names += ["coalition_latitude", "coalition_cell", "coalition_sector_id", "public_longitude"]
             names += ["public_latitude", "public_sector_id"]
@@ -281,3 +288,127 @@ def test_stored_counts_equal_a_recount_for_every_tier_whatever_is_done(changes):
         rollups.sweep()
         assert not Stale.objects.filter(kind=rollups.KIND)
         assert_equals_a_recount()
+
+
+# --- marks ------------------------------------------------------------------------------------------
+
+
+def marked():
+    """Return the keys that wait, and forget them."""
+    keys = set(Stale.objects.filter(kind=rollups.KIND).values_list("key", flat=True))
+    Stale.objects.all().delete()
+    return keys
+
+
+@acting
+def test_a_moved_report_marks_the_cell_and_day_it_left_and_those_it_came_to():
+    report = a_report(**PLAIN)
+    marked()
+    Report.objects.filter(pk=report.pk).update(cell=OTHER_CELL, occurred_on=DAY + timedelta(days=1))
+    assert marked() == {f"2027-03-10:{CELL}", f"2027-03-11:{OTHER_CELL}", f"2027-03-11:{CELL}"}
+
+
+@acting
+def test_a_bulk_load_marks_days_and_not_rows():
+    source = a_source()
+    marked()
+    at = datetime(2027, 3, 10, 12, tzinfo=UTC)
+    fields = {"source": source, "occurred_from": at, "occurred_until": at, "occurred_on": at.date()}
+    Report.objects.bulk_create(Report(**fields, **PLAIN) for _ in range(300))
+    assert Stale.objects.filter(kind=rollups.KIND).count() == 1
+    assert marked() == {"2027-03-10"}
+
+
+@acting
+def test_a_merger_marks_the_incident_left_and_the_incident_joined():
+    old, new = an_incident(), an_incident()
+    report = a_report(incident=old)
+    marked()
+    Report.objects.filter(pk=report.pk).update(incident=new)
+    assert {f"incident:{old.pk}", f"incident:{new.pk}"} <= marked()
+
+
+def test_an_incident_changed_by_somebody_who_sees_not_all_its_reports_is_counted_anew_for_all(committed):
+    with acting_as(SYSTEM):
+        incident = an_incident(occurrence="under_verification")
+        a_report(incident=incident, tier=Tier.PLANNING)
+        monitor = a_member(Role.MONITOR)
+    rollups.sweep()
+    with acting_as(monitor):
+        Incident.objects.filter(pk=incident.pk).update(occurrence="refuted")
+    rollups.sweep()
+    with acting_as(SYSTEM):
+        assert set(DailyCount.objects.values_list("occurrence", flat=True)) == {"refuted"}
+        assert_equals_a_recount()
+
+
+# --- workers beside each other ----------------------------------------------------------------------
+
+
+def at_once(*calls):
+    """Run calls in threads with connections of their own; raise what one of them raised."""
+    failures = []
+
+    def run(call):
+        try:
+            call()
+        except Exception as error:
+            failures.append(error)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=run, args=(call,)) for call in calls]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not failures
+
+
+def test_two_workers_and_writers_on_the_same_cell_leave_true_counts(committed):
+    with acting_as(SYSTEM):
+        world = World()
+    at = datetime(2027, 3, 10, 12, tzinfo=UTC)
+
+    def files(days):
+        def call():
+            for number in range(12):
+                moment = at + timedelta(days=(number % 2) * days)
+                with acting_as(SYSTEM):
+                    Report.objects.create(
+                        source=world.sources[0],
+                        occurred_from=moment,
+                        occurred_until=moment,
+                        occurred_on=moment.date(),
+                        **PLAIN,
+                    )
+                rollups.sweep()
+
+        return call
+
+    at_once(files(1), files(2), files(3))
+    rollups.sweep()
+    with acting_as(SYSTEM):
+        assert not Stale.objects.filter(kind=rollups.KIND)
+        assert sum(HexMonth.objects.filter(tier=Tier.COALITION).values_list("reports", flat=True)) == 36
+        assert_equals_a_recount()
+
+
+@acting
+def test_nothing_is_left_of_what_is_gone():
+    report = a_report(**PLAIN)
+    rollups.sweep()
+    assert HexCount.objects.exists()
+    report.delete()
+    rollups.sweep()
+    assert not any(model.objects.exists() for model in (HexCount, HexMonth, DailyCount))
+
+
+@acting
+def test_all_days_can_be_marked_and_counted_anew():
+    a_report(**PLAIN)
+    rollups.sweep()
+    DailyCount.objects.update(events=99)
+    assert rollups.mark_all() == 1
+    rollups.sweep()
+    assert_equals_a_recount()
