@@ -4,7 +4,7 @@ A viewset reads with a flat serializer and writes by calling the domain; it hold
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.conf import settings
@@ -212,9 +212,9 @@ class CoalitionViewSet(ApiViewSet):
             headers["Idempotency-Replayed"] = "true"
         return Response(row, status=answered.status, headers=headers)
 
-    def merged_into(self, thing: Model) -> int | None:
-        """Return the id of what a thing was merged into, as the asking user may see it; None where it stands alone."""
-        return None
+    def merged_into(self, keys: Iterable[Any]) -> dict[Any, Any]:
+        """Return, for those of the primary keys that were merged, the id each became, as the asking user may see it."""
+        return {}
 
     def lookup_name(self) -> str:
         """Return the field of a row that stands in its address."""

@@ -21,7 +21,7 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 
-from coalition.access import seen_by
+from coalition.access import actor_of, seen_by
 from coalition.api import ApiViewSet, CoalitionViewSet
 from coalition.models import Tombstone
 
@@ -101,6 +101,22 @@ class ChangesQuery(serializers.Serializer):
     )
 
 
+def _rows(view: CoalitionViewSet, keys: list) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Yield primary key and row of those of the keys that are there for the one who asks, as the resource shows them."""
+    actor = actor_of(view.request.user)
+    fields = tuple(column.name for column in view.columns.seen_by(actor) if column.name not in view.worked_out)
+    for placed in view.rows(view.get_queryset().filter(pk__in=keys), fields).objects(len(keys)):
+        yield placed.pk, json.loads(placed.text)
+
+
+def _upsert(name: str, row: dict[str, Any], view: CoalitionViewSet) -> dict[str, Any]:
+    return {"kind": name, "id": str(row[view.lookup_name()]), "change": "upsert", "object": row}
+
+
+def _redirect(name: str, pk: Any, to: Any) -> dict[str, Any]:
+    return {"kind": name, "id": str(pk), "change": "redirect", "to": str(to)}
+
+
 class ChangesViewSet(ApiViewSet):
     """What has changed since: creates, updates, deletions and redirects of everything you may see.
 
@@ -150,18 +166,13 @@ class ChangesViewSet(ApiViewSet):
         """Yield what happened at each place. What changed again since the page was begun comes again later."""
         by_table = {view.queryset.model._meta.db_table: name for name, view in views.items()}
         gone = Tombstone.objects.in_bulk([place.pk for place in page if place.kind == GONE])
-        things = {
-            name: view.get_queryset().in_bulk([place.pk for place in page if place.kind == name])
-            for name, view in views.items()
-        }
-        rows = {
-            name: {
-                row.pk: json.loads(row.text)
-                for row in view.rows(view.get_queryset().filter(pk__in=found)).objects(len(found))
-            }
-            for (name, view), found in zip(views.items(), things.values(), strict=True)
-            if found
-        }
+        changes = {}
+        for name, view in views.items():
+            keys = [place.pk for place in page if place.kind == name]
+            if keys:
+                told = {(name, pk): _upsert(name, row, view) for pk, row in _rows(view, keys)}
+                redirected = view.merged_into(keys).items()
+                changes |= told | {(name, pk): _redirect(name, pk, to) for pk, to in redirected if (name, pk) in told}
         back = self._still_seen(views, gone.values(), by_table)
         for place in page:
             if place.kind == GONE:
@@ -169,8 +180,8 @@ class ChangesViewSet(ApiViewSet):
                 name = by_table[stone.kind]
                 if (name, stone.object_id) not in back:
                     yield {"kind": name, "id": stone.object_id, "change": "delete"}
-            elif thing := things[place.kind].get(place.pk):
-                yield self._upsert(place.kind, views[place.kind], thing, rows[place.kind][place.pk])
+            elif change := changes.get((place.kind, place.pk)):
+                yield change
 
     def _still_seen(self, views: dict[str, CoalitionViewSet], stones, by_table: dict[str, str]) -> set[tuple[str, str]]:
         """Return (resource, id) of what left a tier, but is there for the one who asks: a planner, its own nation."""
@@ -182,12 +193,6 @@ class ChangesViewSet(ApiViewSet):
             for name, wanted in ids.items()
             for pk in views[name].get_queryset().filter(pk__in=wanted).values_list("pk", flat=True)
         }
-
-    def _upsert(self, name: str, view: CoalitionViewSet, thing, shown: dict[str, Any]) -> dict[str, Any]:
-        if target := view.merged_into(thing):
-            return {"kind": name, "id": str(thing.pk), "change": "redirect", "to": str(target)}
-        row = {field: value for field, value in shown.items() if field not in view.worked_out}
-        return {"kind": name, "id": str(row[view.lookup_name()]), "change": "upsert", "object": row}
 
     def list(self, request, *args, **kwargs):
         asked = self.query()

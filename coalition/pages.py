@@ -1,6 +1,6 @@
 """What every page shares: the shell around it, the operation it is about, and the view that answers in two sizes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from types import SimpleNamespace
@@ -72,7 +72,7 @@ def for_members(action: str = "see") -> Callable:
     return decorate
 
 
-def page_of(request: HttpRequest, rows: QuerySet, per_page: int = ROWS_PER_PAGE) -> Page:
+def page_of(request: HttpRequest, rows: QuerySet | Sequence, per_page: int = ROWS_PER_PAGE) -> Page:
     """Return the page of rows that ``?page=`` asks for; a number that does not exist gives the nearest."""
     return Paginator(rows, per_page).get_page(request.GET.get("page"))
 

@@ -222,7 +222,17 @@ STORAGES = {
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2_500_000  # bytes of a form or JSON body
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 2_000
 FILE_UPLOAD_MAX_MEMORY_SIZE = 1_000_000
-IMPORT_PROFILES = ["pledges.importing.PledgeProfile", "pledges.importing.StatementProfile"]
+IMPORT_PROFILES = [
+    "pledges.importing.PledgeProfile",
+    "pledges.importing.StatementProfile",
+    "monitoring.profiles.table.ReportTable",
+    "monitoring.profiles.osce.OSCEAnnex",
+    "monitoring.profiles.acled.ACLED",
+    "monitoring.profiles.ucdp.UCDP",
+    "monitoring.profiles.viina.VIINAEvents",
+    "monitoring.profiles.viina.VIINAInfrastructure",
+    "monitoring.profiles.eyes_on_russia.EyesOnRussia",
+]
 
 FILTERS_EMPTY_CHOICE_LABEL = "All"
 
@@ -268,6 +278,12 @@ SPECTACULAR_SETTINGS = {
         "PledgeStatus": "pledges.models.Pledge.Status",
         "CaveatKind": "pledges.models.Caveat.Kind",
         "Priority": "pledges.models.Requirement.Priority",
+        "ViolationKind": "monitoring.kinds.Kind",
+        "ProvisionKind": "monitoring.models.Provision.Kind",
+        "Facility": "monitoring.kinds.Facility",
+        "Occurrence": "monitoring.models.Occurrence",
+        "Verdict": "monitoring.judging.VERDICT_CHOICES",
+        "Confidence": "monitoring.models.Confidence",
         "ErrorType": "coalition.schema.TYPES",
         "ReleaseTier": "coalition.api.TIERS",
         "Level": "pledges.filters.LEVEL_CHOICES",

@@ -51,7 +51,6 @@ class TermInline(ForAdministrators, admin.TabularInline):
 class ProvisionAdmin(RecordAdmin):
     list_display = ("article", "agreement", "kind")
     list_filter = ("agreement", "kind")
-    filter_horizontal = ("zones", "binds")
     inlines = (TermInline,)
 
 

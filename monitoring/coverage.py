@@ -8,16 +8,19 @@ chunks like any other. Every block gets whole answers: what was stored of it goe
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import numpy as np
 from django.db.models import Case, Count, F, IntegerField, Q, QuerySet, Value, When
 from django.db.models.functions import Coalesce
+from django.utils import timezone
 
 from coalition import stale
 from coalition.access import Tier, actor_of
 from monitoring import provisions
 from monitoring.models import (
     COVERED_TOGETHER,
+    DEPENDS_ON,
     OUT,
     Agreement,
     Coverage,
@@ -34,23 +37,7 @@ KIND = "coverage"
 CHUNK_KEYS = 100  # blocks worked out in one transaction
 THINGS = {"reports": (Report, "report_id"), "incidents": (Incident, "incident_id")}
 COARSEST_DEGREES = 0.5  # no tier sees a sensitive place further from where it is, its precision included
-READ = (
-    "kind",
-    "facility_class",
-    "accused",
-    "occurred_from",
-    "occurred_until",
-    "tier",
-    "longitude",
-    "latitude",
-    "place_precision_m",
-    "sensitive",
-    "coalition_longitude",
-    "coalition_latitude",
-    "public_longitude",
-    "public_latitude",
-)
-JUDGED = ("attribution", "attributed_to")
+JUDGED = ("attribution", "attributed_to_id")
 
 # --- computing and storing: the worker -------------------------------------------------------
 
@@ -97,7 +84,7 @@ def _store(name: str, blocks: list[int], found: list[Duty]) -> int:
     Coverage.objects.filter(_in_blocks(column, blocks)).delete()
     if not found:
         return 0
-    fields = READ + (JUDGED if model is Incident else ())
+    fields = DEPENDS_ON + (JUDGED if model is Incident else ())
     things = list(model.objects.filter(here & _any_of(model, found)).order_by("pk").only(*fields))
     rows = Coverage.objects.bulk_create(_answers(things, column, found), batch_size=2000)
     return len(rows)
@@ -113,7 +100,7 @@ def _in_blocks(column: str, blocks: Iterable[int]) -> Q:
             ranges.append([block * COVERED_TOGETHER, (block + 1) * COVERED_TOGETHER - 1])
     wanted = Q(pk__in=())
     for one in ranges:
-        wanted |= Q(**{f"{column}__range": one})
+        wanted |= Q(**{f"{column}__gte": one[0], f"{column}__lte": one[1]})
     return wanted
 
 
@@ -216,7 +203,8 @@ def events(user, provision: Provision | None = None) -> tuple[QuerySet, QuerySet
     rows = Coverage.objects.visible_to(user)
     if provision is not None:
         rows = rows.filter(provision=provision)
-    alone = Q(report__incident__isnull=True) | Q(report__incident__tier__gt=tier)
+    # No tier can be read where there is no incident, and where the row policy hides it.
+    alone = Q(report__incident__tier__isnull=True) | Q(report__incident__tier__gt=tier)
     reports = (
         rows.filter(alone, report__isnull=False)
         .exclude(report__status__in=[*OUT, Occurrence.REFUTED])
@@ -236,6 +224,21 @@ def events(user, provision: Provision | None = None) -> tuple[QuerySet, QuerySet
         )
     )
     return reports, incidents
+
+
+@dataclass(frozen=True)
+class Age:
+    """How old the stored answers are: all changes up to ``as_of`` are in them; so many marks wait; amber after a minute."""
+
+    as_of: datetime
+    waiting: int
+    is_amber: bool
+
+
+def age() -> Age:
+    """Return how old the stored answers are. One query."""
+    waiting = stale.waiting(KIND)
+    return Age(waiting.since or timezone.now(), waiting.keys, stale.is_amber(waiting.since))
 
 
 @dataclass

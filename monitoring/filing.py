@@ -156,6 +156,7 @@ def take_back(report_id: int, *, by, based_on: int | None) -> Report:
             raise NothingToTakeBack("That change made the place sensitive. Only planners take that back.")
         for name, value in before.items():
             setattr(report, name, value)
+        _check(report)
         because("Took back the last change")
         return _saved(report)
 
@@ -192,11 +193,14 @@ def today() -> date:
 
 
 def _saved(report: Report) -> Report:
-    placing.place(report)
-    check(report)
     report.save()
     report.refresh_from_db()
     return report
+
+
+def _check(report: Report) -> None:
+    placing.place(report)
+    check(report)
 
 
 def _ask(doubts: list[Doubt], confirmed: Collection[str]) -> None:
@@ -217,7 +221,7 @@ def _fill(report: Report, changes: Mapping[str, Any], *, by) -> list[Doubt]:
         problems["sensitive"] = "Only planners, who see the exact place, may say that it is not sensitive."
     if problems:
         raise ValidationError(problems)
-    check(report)
+    _check(report)
     return [*_doubts_of_time(report, changes, note, by=by), *_doubts_of_place(report, changes)]
 
 

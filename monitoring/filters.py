@@ -13,6 +13,8 @@ from django.core.exceptions import ValidationError
 from django.db.models import BooleanField, F, Func, Q, QuerySet, Value
 from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
 
 from coalition.access import Tier, actor_of
 from coalition.editing import FIRST_DAY, LAST_DAY, is_id
@@ -43,6 +45,7 @@ class DayOrInstantField(forms.CharField):
         return found
 
 
+@extend_schema_field(OpenApiTypes.STR)
 class DayOrInstantFilter(django_filters.Filter):
     field_class = DayOrInstantField
 
@@ -68,6 +71,7 @@ class BoxField(forms.CharField):
         return west, south, east, north
 
 
+@extend_schema_field(OpenApiTypes.STR)
 class BoxFilter(django_filters.Filter):
     field_class = BoxField
 
@@ -106,10 +110,18 @@ class ReportFilter(django_filters.FilterSet):
     kind = ticks(choices=Kind.choices, label="Kind")
     family = ticks(method="in_family", choices=Family.choices, label="Family")
     accused = django_filters.ModelMultipleChoiceFilter(
-        queryset=Party.objects.order_by("name"), to_field_name="code", widget=Ticks, label="Accused"
+        method="of_parties",
+        queryset=Party.objects.order_by("name"),
+        to_field_name="code",
+        widget=Ticks,
+        label="Accused",
     )
     accuser = django_filters.ModelMultipleChoiceFilter(
-        queryset=Party.objects.order_by("name"), to_field_name="code", widget=Ticks, label="Accuser"
+        method="of_parties",
+        queryset=Party.objects.order_by("name"),
+        to_field_name="code",
+        widget=Ticks,
+        label="Accuser",
     )
     occurrence = ticks(choices=Occurrence.choices, label="Occurrence")
     min_reliability = django_filters.ChoiceFilter(
@@ -194,6 +206,9 @@ class ReportFilter(django_filters.FilterSet):
             is_sector = area.kind == Sector.Kind.SECTOR
             wanted |= Q(**{seen.sector: area.pk}) if is_sector else Q(**{f"{seen.zones}__contains": [area.pk]})
         return rows.filter(wanted)
+
+    def of_parties(self, rows: QuerySet, name: str, parties: list[Party]) -> QuerySet:
+        return rows.filter(**{f"{name}__in": parties}) if parties else rows
 
     def in_family(self, rows: QuerySet, name: str, families: list[str]) -> QuerySet:
         kinds = [kind for family in families for kind in KINDS_OF[Family(family)]]

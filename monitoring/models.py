@@ -24,7 +24,7 @@ COUNT = {"validators": [MaxValueValidator(LARGEST)], "null": True, "blank": True
 # What a change makes stale in the counts: see ``monitoring.rollups`` for the keys. A statement that changes many rows of
 # a day marks the whole day. An incident and its reports are marked by the incident's id and looked up by the worker,
 # who sees all of them: the writer need not.
-WHOLE_DAY_FROM = 100
+WHOLE_DAY_FROM = 20
 COUNTS_OF_REPORTS = marks_stale(
     "counts",
     f"""
@@ -54,6 +54,28 @@ COUNTS_OF_INCIDENTS = marks_stale(
     """,
 )
 COUNTS_OF_SOURCES = marks_stale("counts", "SELECT 'source:' || id FROM changed_rows")
+# What a change makes stale in the answers of ``monitoring.coverage``: blocks of neighbouring ids.
+SEEN_PLACE = (  # what is seen of a place by any tier; sectors, zones and cells follow from it
+    "longitude",
+    "latitude",
+    "place_precision_m",
+    "sensitive",
+    "coalition_longitude",
+    "coalition_latitude",
+    "public_longitude",
+    "public_latitude",
+)
+DEPENDS_ON = ("kind", "facility_class", "accused_id", "occurred_from", "occurred_until", "tier", *SEEN_PLACE)
+COVERAGE_OF_REPORTS = marks_stale(
+    "coverage",
+    f"SELECT 'reports:' || block FROM (SELECT DISTINCT id / {COVERED_TOGETHER} AS block FROM changed_rows) AS blocks",
+    heeds=DEPENDS_ON,
+)
+COVERAGE_OF_INCIDENTS = marks_stale(
+    "coverage",
+    f"SELECT 'incidents:' || block FROM (SELECT DISTINCT id / {COVERED_TOGETHER} AS block FROM changed_rows) AS blocks",
+    heeds=(*DEPENDS_ON, "attribution", "attributed_to_id"),
+)
 
 
 class TieredQuerySet(models.QuerySet):
@@ -221,8 +243,10 @@ class Provision(Record):
         blank=True,
         help_text="Empty: whatever was hit",
     )
-    zones = models.ManyToManyField(Sector, blank=True, related_name="+", help_text="Empty: everywhere")
-    binds = models.ManyToManyField(Party, blank=True, related_name="+", help_text="Empty: every party")
+    # Codes, not links: they are in the version and the history of the row, and an area that is deleted leaves its code,
+    # so that the provision does not come to hold everywhere.
+    zones = ArrayField(models.SlugField(max_length=40), default=list, blank=True, help_text="Empty: everywhere")
+    binds = ArrayField(models.SlugField(max_length=40), default=list, blank=True, help_text="Empty: every party")
 
     objects = OfAgreementQuerySet.as_manager()
 
@@ -234,7 +258,7 @@ class Provision(Record):
             *marks_stale(
                 "coverage",
                 "SELECT 'provision:' || id FROM changed_rows",
-                heeds=("agreement_id", "kind", "act_kinds", "facility_classes"),
+                heeds=("agreement_id", "kind", "act_kinds", "facility_classes", "zones", "binds"),
             ),
         ]
         constraints = [models.UniqueConstraint(fields=["agreement", "article"], name="provision_article_once")]
@@ -354,18 +378,6 @@ class Place(models.Model):
         return self.longitude is not None and self.cell is None
 
 
-SEEN_PLACE = (  # what is seen of a place by any tier; sectors, zones and cells follow from it
-    "longitude",
-    "latitude",
-    "place_precision_m",
-    "sensitive",
-    "coalition_longitude",
-    "coalition_latitude",
-    "public_longitude",
-    "public_latitude",
-)
-
-
 def place_constraints(noun: str) -> list[models.CheckConstraint]:
     """Return what must hold of the columns of ``Place``."""
     return [
@@ -416,6 +428,12 @@ class IncidentQuerySet(TieredQuerySet):
         """Keep those that were not merged into another."""
         return self.filter(merged_into__isnull=True)
 
+    def with_report_counts_for(self, user):
+        """Add ``report_count``: how many of its reports the user may see."""
+        return self.annotate(
+            report_count=models.Count("reports", filter=seen_by(user, tier="reports__tier", nation=None))
+        )
+
 
 @pghistory.track()
 class Incident(Place, Record):
@@ -464,27 +482,7 @@ class Incident(Place, Record):
 
     class Meta(Record.Meta):
         ordering = ["-occurred_from", "-id"]
-        triggers = [
-            *Record.Meta.triggers,
-            HIDDEN,
-            *COUNTS_OF_INCIDENTS,
-            *marks_stale(
-                "coverage",
-                f"SELECT 'incidents:' || number FROM (SELECT DISTINCT id / {COVERED_TOGETHER} AS number"
-                " FROM changed_rows) AS blocks",
-                heeds=(
-                    "kind",
-                    "facility_class",
-                    "accused_id",
-                    "attribution",
-                    "attributed_to_id",
-                    "occurred_from",
-                    "occurred_until",
-                    "tier",
-                    *SEEN_PLACE,
-                ),
-            ),
-        ]
+        triggers = [*Record.Meta.triggers, HIDDEN, *COUNTS_OF_INCIDENTS, *COVERAGE_OF_INCIDENTS]
         constraints = [
             *place_constraints("incident"),
             *time_constraints("incident"),
@@ -637,6 +635,8 @@ class Report(Place, Record):
     narrative = models.TextField(blank=True, max_length=8000)
     source_url = models.CharField("address", max_length=2000, blank=True)
     original = models.JSONField(null=True, blank=True, editable=False, help_text="The row as it stood in the file")
+    content_hash = models.UUIDField(null=True, editable=False, help_text="Of what the file said when it came last")
+    imported_version = models.PositiveIntegerField(null=True, editable=False, help_text="As the last import left it")
 
     status = models.CharField(max_length=18, choices=Occurrence, default=Occurrence.RECEIVED, editable=False)
     incident = models.ForeignKey(
@@ -652,26 +652,7 @@ class Report(Place, Record):
 
     class Meta(Record.Meta):
         ordering = ["-occurred_from", "-id"]
-        triggers = [
-            BUMP_UNLESS_HIDDEN,
-            GONE,
-            HIDDEN,
-            *COUNTS_OF_REPORTS,
-            *marks_stale(
-                "coverage",
-                f"SELECT 'reports:' || number FROM (SELECT DISTINCT id / {COVERED_TOGETHER} AS number"
-                " FROM changed_rows) AS blocks",
-                heeds=(
-                    "kind",
-                    "facility_class",
-                    "accused_id",
-                    "occurred_from",
-                    "occurred_until",
-                    "tier",
-                    *SEEN_PLACE,
-                ),
-            ),
-        ]
+        triggers = [BUMP_UNLESS_HIDDEN, GONE, HIDDEN, *COUNTS_OF_REPORTS, *COVERAGE_OF_REPORTS]
         constraints = [
             *place_constraints("report"),
             *time_constraints("report"),
@@ -727,6 +708,40 @@ class Report(Place, Record):
 
     def get_absolute_url(self) -> str:
         return reverse("monitoring:report", args=[self.pk])
+
+
+class StagedReport(models.Model):
+    """A row of a file on its way to become a report: tried, not yet committed (``importing``).
+
+    The table has the columns of Report that a file fills, besides these, and is not logged: after a crash of the database
+    it is empty, and the file is tried again. It is under no row policy, so that rows can be copied into it; nobody asks it
+    but through a batch that they may see.
+    """
+
+    batch = models.ForeignKey(ImportBatch, models.DO_NOTHING, db_constraint=False, related_name="+")
+    number = models.IntegerField(help_text="Line in the file")
+    outcome = models.CharField(max_length=8)
+    approved = models.BooleanField()
+    external_id = models.CharField(max_length=200)
+    content_hash = models.UUIDField()
+    target_id = models.BigIntegerField(null=True)
+    based_on = models.IntegerField(null=True)
+    remarks = models.JSONField(null=True)
+    changes = models.JSONField(null=True)
+    kind = models.CharField(max_length=20, choices=kinds.Kind)
+    occurred_on = models.DateField()
+    place_name = models.CharField(max_length=300)
+    longitude = models.FloatField(null=True)
+    latitude = models.FloatField(null=True)
+    place_precision_m = models.FloatField(null=True)
+    narrative = models.TextField()
+
+    class Meta:
+        managed = False
+        ordering = ["number"]
+
+    def __str__(self):
+        return f"{self.batch_id} line {self.number}"
 
 
 class OfReportQuerySet(models.QuerySet):

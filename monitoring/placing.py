@@ -6,8 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import shapely
-from shapely.geometry import shape
 
 from coalition.access import Tier
 from coalition.models import Sector
@@ -47,28 +45,17 @@ class Areas:
 
     def __init__(self, sectors: Iterable[Sector] = ()):
         ordered = sorted(sectors, key=lambda sector: sector.pk)
-        self.ids = np.array([sector.pk for sector in ordered], np.int64)
-        self.is_sector = np.array([sector.kind == Sector.Kind.SECTOR for sector in ordered], bool)
-        self.tree = shapely.STRtree([shape(sector.polygon) for sector in ordered])
+        self.zones = [places.Zone(sector.pk, sector.polygon, sector.kind == Sector.Kind.SECTOR) for sector in ordered]
 
     def at(self, longitude: np.ndarray, latitude: np.ndarray) -> tuple[pa.Array, pa.Array]:
         """Return the sector (null: none) and the other areas ("{3,7}", as PostgreSQL writes an array) of each place.
 
         NaN is nowhere. On the edge of two sectors it is the one that was made first.
         """
-        sector, zones = np.zeros(len(longitude), np.int64), np.full(len(longitude), "{}", object)
-        known = np.flatnonzero(~np.isnan(longitude))
-        if len(known) and len(self.ids):
-            point, area = self.tree.query(shapely.points(longitude[known], latitude[known]), predicate="intersects")
-            order = np.lexsort((area, point))
-            point, area = known[point[order]], area[order]
-            in_sector = self.is_sector[area]
-            # Written from the last to the first, so that the first one stays.
-            sector[point[in_sector][::-1]] = self.ids[area[in_sector]][::-1]
-            others, first = np.unique(point[~in_sector], return_index=True)
-            for row, ids in zip(others.tolist(), np.split(self.ids[area[~in_sector]], first[1:]), strict=True):
-                zones[row] = "{" + ",".join(map(str, ids.tolist())) + "}"
-        return pa.array(sector, pa.int64(), mask=sector == 0), pa.array(zones, pa.string())
+        zoned = places.zones_of(longitude, latitude, self.zones)
+        written: dict[tuple[int, ...], str] = {}
+        zones = [written.setdefault(ids, "{" + ",".join(map(str, ids)) + "}") for ids in zoned.zones.tolist()]
+        return pa.array(zoned.sector, pa.int64(), mask=zoned.sector == 0), pa.array(zones, pa.string())
 
     def placed(
         self, longitude: np.ndarray, latitude: np.ndarray, precision_m: np.ndarray, sensitive: np.ndarray

@@ -24,15 +24,18 @@ from django.db.models import Prefetch
 from shapely.geometry import shape
 
 from coalition.access import Tier, actor_of
-from coalition.models import Operation, Sector
+from coalition.models import Sector
+from monitoring.filing import zone_of_today
 from monitoring.kinds import Facility, Kind
 from monitoring.models import Agreement, Coverage, Incident, Party, Place, Provision, ProvisionTerm
-from monitoring.places import CELL_M, GRID_M, METRES_PER_DEGREE
+from monitoring.places import METRES_PER_DEGREE
 from monitoring.placing import seen_place
+from monitoring.seeing import COARSER_BY_M
 
 Answer, When = Coverage.Answer, Coverage.When
 APPLIED_BY_PEOPLE = (Provision.Kind.EXCEPTION, Provision.Kind.RELEASE)  # they forbid no act
 NOBODY = -1  # accused: somebody who is no party
+NO_LONGER_THERE = -2  # bound: a party that is gone
 
 
 class Dimension(StrEnum):
@@ -209,8 +212,7 @@ def _area(polygons: tuple[str, ...]) -> Any:
 
 def precision_seen(place: Place, tier: int) -> float:
     """Return within how many metres the tier knows the place; 0 without one."""
-    coarser = {Tier.PLANNING: 0, Tier.COALITION: GRID_M, Tier.PUBLIC: CELL_M}[tier] if place.sensitive else 0
-    return (place.place_precision_m or 0.0) + coarser
+    return (place.place_precision_m or 0.0) + (COARSER_BY_M[Tier(tier)] if place.sensitive else 0.0)
 
 
 # --- From rows to what the rule reads ------------------------------------------------------
@@ -242,12 +244,18 @@ def accused_of(thing: Any) -> int | None:
 
 
 def duties(provisions: Iterable[Provision]) -> list[Duty]:
-    """Return what the rule reads of provisions that forbid something and have a term; three queries more."""
+    """Return what the rule reads of provisions that forbid something and have a term; two queries more at most.
+
+    A zone or a party whose code is not there any more covers nothing; it does not come to mean everywhere or everybody.
+    """
     rows = [row for row in provisions if row.kind not in APPLIED_BY_PEOPLE]
+    zones = {code for row in rows for code in row.zones}
+    polygons = dict(Sector.objects.filter(code__in=zones).values_list("code", "polygon")) if zones else {}
+    bound = {code for row in rows for code in row.binds}
+    parties = dict(Party.objects.filter(code__in=bound).values_list("code", "pk")) if bound else {}
     found = []
     for row in rows:
         terms = tuple(Term(term.party_id, term.begins_at, term.ends_at) for term in row.terms.all())
-        polygons = tuple(sorted(json.dumps(zone.polygon, sort_keys=True) for zone in row.zones.all()))
         if terms:
             found.append(
                 Duty(
@@ -257,8 +265,10 @@ def duties(provisions: Iterable[Provision]) -> list[Duty]:
                     tier=row.agreement.tier,
                     act_kinds=frozenset(row.act_kinds),
                     facility_classes=frozenset(row.facility_classes),
-                    area=_area(polygons) if polygons else None,
-                    binds=frozenset(party.pk for party in row.binds.all()),
+                    area=_area(tuple(json.dumps(polygons[code]) for code in sorted(row.zones) if code in polygons))
+                    if row.zones
+                    else None,
+                    binds=frozenset(parties.get(code, NO_LONGER_THERE) for code in row.binds),
                     terms=terms,
                 )
             )
@@ -267,11 +277,8 @@ def duties(provisions: Iterable[Provision]) -> list[Duty]:
 
 def with_all(provisions):
     """Return the queryset of provisions with everything ``duties`` reads."""
-    return provisions.select_related("agreement").prefetch_related(
-        Prefetch("terms", queryset=ProvisionTerm.objects.order_by("begins_at", "pk")),
-        Prefetch("zones", queryset=Sector.objects.order_by("code")),
-        Prefetch("binds", queryset=Party.objects.order_by("name")),
-    )
+    terms = ProvisionTerm.objects.select_related("party").order_by("begins_at", "pk")
+    return provisions.select_related("agreement").prefetch_related(Prefetch("terms", queryset=terms))
 
 
 # --- In words -----------------------------------------------------------------------------
@@ -283,6 +290,11 @@ class Said:
 
     answer: str
     sentence: str
+
+    @property
+    def label(self) -> str:
+        """The answer in two words."""
+        return Answer(self.answer).label.lower()
 
 
 @dataclass(frozen=True)
@@ -320,7 +332,7 @@ def coverage_of(thing: Any, user) -> list[AgreementCoverage]:
     rows = list(with_all(Provision.objects.visible_to(user)).order_by("agreement__code", "article", "pk"))
     by_id = {duty.id: duty for duty in duties(rows)}
     parties = dict(Party.objects.values_list("pk", "name"))
-    zone = home_zone()
+    zone = zone_of_today()
     found = []
     for agreement, provisions in groupby(rows, key=lambda row: row.agreement):
         clauses, misses, in_force = [], [], False
@@ -418,9 +430,3 @@ def as_day(at: datetime, zone: ZoneInfo) -> str:
     local = at.astimezone(zone)
     day = f"{local.day} {local:%B %Y}"
     return day if (local.hour, local.minute) == (0, 0) else f"{day}, {local:%H:%M}"
-
-
-def home_zone() -> ZoneInfo:
-    """Return the time zone of days on these pages: the current operation's, else Kyiv's."""
-    operation = Operation.objects.filter(is_current=True).only("time_zone").first()
-    return ZoneInfo(operation.time_zone if operation else "Europe/Kyiv")

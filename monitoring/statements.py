@@ -19,6 +19,7 @@ from monitoring.models import LARGEST, Report, Source, TimePrecision
 MOMENT = timedelta(microseconds=1)  # the last instant of a day is so much before midnight
 MOST_SPAN = timedelta(days=1)  # of clock times; a longer one is written with two dates
 LONGEST_COUNT_TEXT = 60
+NEARLY = re.compile(r"^(almost|nearly|close to|just (under|over))\s+", re.I)
 NOT_KNOWN = {*cells.NOTHING, "n/k.", "not known", "undetermined", "unidentified", "unspecified", "other/unknown"}
 
 
@@ -27,7 +28,7 @@ NOT_KNOWN = {*cells.NOTHING, "n/k.", "not known", "undetermined", "unidentified"
 
 @dataclass(frozen=True)
 class Count:
-    """A count as stated: both bounds where both are known, and the words. An open bound is None, never 0."""
+    """A count as stated: its words, and both bounds or neither. What is not known is None, never 0."""
 
     text: str = ""
     low: int | None = None
@@ -37,8 +38,8 @@ class Count:
 def read_count(text: str, *, decimal_comma: bool = False) -> Count:
     """Return what a count says; an empty one for an empty cell. Raises Unclear.
 
-    "30-35" has both bounds; "about 25" is 25, in its own words; "almost 200" has no lower bound and "50+" no upper;
-    "several" and "N/K" have neither.
+    "30-35" has both bounds; "about 25" and "almost 200" are 25 and 200, in their own words. "At least 50" and "up to 40"
+    leave one end open, so no sum can take them in: they have no bounds, like "several" and "N/K", and keep their words.
     """
     words = " ".join(text.split())
     if not words:
@@ -47,7 +48,7 @@ def read_count(text: str, *, decimal_comma: bool = False) -> Count:
         raise Unclear("is not a count.")
     if words.casefold() in NOT_KNOWN:
         return Count(words)
-    found = cells.read_quantity(words, decimal_comma=decimal_comma)
+    found = cells.read_quantity(NEARLY.sub("about ", words), decimal_comma=decimal_comma)
     if found is None:
         return Count()
     bounds = [found.low, found.high]
@@ -56,8 +57,10 @@ def read_count(text: str, *, decimal_comma: bool = False) -> Count:
             raise Unclear("is not a whole number.")
         if bound is not None and bound > LARGEST:
             raise Unclear(f"is above {LARGEST:,}.")
-    low, high = (None if bound is None else int(bound) for bound in bounds)
-    return Count(words, low, high)
+    low, high = bounds
+    if low is None or high is None:
+        return Count(words)
+    return Count(words, int(low), int(high))
 
 
 def read_people(text: str) -> int | None:

@@ -31,9 +31,10 @@ from monitoring.placing import Areas
 from monitoring.statements import When
 
 INSTANT = pa.timestamp("us", "UTC")
-MOST_REMEMBERED = 200_000  # different texts of one reader
+MOST_REMEMBERED = 20_000  # different texts of one reader
 SHOWN = 80  # characters of a bad value that a problem repeats
 EPOCH = date(1970, 1, 1)
+END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 
 # What a report takes from a file, in the order of the staging table: column of Report and its Arrow type.
 DRAFT: dict[str, pa.DataType] = {
@@ -117,7 +118,7 @@ class Knowing:
     find_place: Callable[[str], Spot | None] = lambda name: None
     tier: int = Tier.COALITION  # of a row that names none
     illustrative: bool = False
-    now: datetime = datetime.max.replace(tzinfo=UTC)
+    now: datetime = END_OF_TIME
     first_agreed_on: date | None = None  # when the first agreement that is kept here began
     areas: Areas = field(default_factory=Areas)
 
@@ -245,6 +246,8 @@ class _Chunk:
         if not self.has(target):
             return Answers([None], np.zeros(self.size if rows is None else len(rows), np.int64))
         read = self.reader.reads[target]
+        if not read.fields and read.reader:  # the same for every row
+            return Answers([read.reader(self.knowing)], np.zeros(self.size if rows is None else len(rows), np.int64))
         arrays = [self.texts(name) for name in read.fields]
         if rows is not None:
             arrays = [array.take(pa.array(rows)) for array in arrays]
@@ -259,7 +262,7 @@ class _Chunk:
                 try:
                     memory[words] = read.reader(self.knowing, *words) if read.reader else words[0] or None
                 except Unclear as unclear:
-                    memory[words] = unclear
+                    memory[words] = unclear.with_traceback(None)  # which would keep this chunk alive
             found = memory[words]
             if isinstance(found, Unclear):
                 wrong[place] = found
@@ -315,10 +318,8 @@ class _Chunk:
         read = self.reader.reads.get(target)
         if read is None or not self.has(target):
             return pa.repeat(pa.scalar("", pa.string()), self.size)
-        if read.reader:
-            text = pc.fill_null(self.ask(target).column(pa.string()), "")
-        else:
-            text = self.texts(read.fields[0])
+        asked = read.reader is not None
+        text = pc.fill_null(self.ask(target).column(pa.string()), "") if asked else self.texts(read.fields[0])
         most = LONGEST[target]
         too_long = pc.greater(pc.utf8_length(text), most)
         if pc.any(too_long).as_py():
@@ -378,27 +379,23 @@ class _Chunk:
         }
 
     def _instants(self, read: Read) -> tuple[np.ndarray, ...]:
-        """Read what is plainly an instant in UTC (2025-03-20T09:45Z) as whole columns; the rest is NaT."""
-        never = np.full(self.size, "NaT", "datetime64[us]")
+        """Read what is plainly an instant in UTC (2025-03-20T09:45Z), or two, as whole columns; the rest is NaT."""
+        start, until = (np.full(self.size, "NaT", "datetime64[us]") for _ in range(2))
         on, precision = np.zeros(self.size, np.int32), np.full(self.size, TimePrecision.EXACT.value, object)
         if read.reader not in (read_when, read_from_until):
-            return never, never.copy(), on, precision
-        text = self.texts(read.fields[0])
-        plain = pc.match_substring_regex(
-            text, r"^(19|20|21)\d{2}-\d{2}-\d{2}[T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?(Z|\+00:00)$"
-        )
-        for other in read.fields[1:]:
-            plain = pc.and_(plain, pc.equal(self.texts(other), ""))
-        if not pc.any(plain).as_py():
-            return never, never.copy(), on, precision
-        local = pc.replace_substring_regex(pc.if_else(plain, text, None), r"(Z|\+00:00)$", "")
-        try:
-            start = local.cast(pa.timestamp("us")).to_numpy(zero_copy_only=False).astype("datetime64[us]")
-        except pa.ArrowInvalid:  # a day that does not exist: the reader says which
-            return never, never.copy(), on, precision
-        known = ~np.isnat(start)
-        on[known] = _local_days(start[known], self.knowing.zone)
-        return start, start.copy(), on, precision
+            return start, until, on, precision
+        start = _plain_instants(self.texts(read.fields[0]))
+        until = start.copy()
+        for name in read.fields[1:]:
+            text = self.texts(name)
+            stated = ~pc.equal(text, "").to_numpy(zero_copy_only=False)
+            if stated.any():
+                until[stated] = _plain_instants(text)[stated]
+        plain = ~np.isnat(start) & ~np.isnat(until) & (until >= start)
+        start[~plain] = until[~plain] = np.datetime64("NaT")
+        on[plain] = _local_days(start[plain], self.knowing.zone)
+        precision[plain & (until > start)] = TimePrecision.SPAN.value
+        return start, until, on, precision
 
     def _check_days(self, read: Read, start: np.ndarray, on: np.ndarray) -> None:
         now = np.datetime64(self.knowing.now.astimezone(UTC).replace(tzinfo=None), "us")
@@ -521,8 +518,22 @@ def _instants(answers: Answers, of: Callable[[When], datetime]) -> np.ndarray:
     return np.array(values, "datetime64[us]")[answers.which]
 
 
+PLAIN_INSTANT = r"^(19|20|21)\d{2}-\d{2}-\d{2}[T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?(Z|\+00:00)$"
+
+
+def _plain_instants(text: pa.Array) -> np.ndarray:
+    """Return the instants of texts that plainly are one in UTC, NaT for the others."""
+    plain = pc.match_substring_regex(text, PLAIN_INSTANT)
+    local = pc.replace_substring_regex(pc.if_else(plain, text, None), r"(Z|\+00:00)$", "")
+    try:
+        found = local.cast(pa.timestamp("us"))
+    except pa.ArrowInvalid:  # a day that does not exist: the reader says so
+        return np.full(len(text), "NaT", "datetime64[us]")
+    return found.to_numpy(zero_copy_only=False).astype("datetime64[us]").copy()
+
+
 def _local_days(instants: np.ndarray, zone: ZoneInfo) -> np.ndarray:
-    """Return the local day of each instant as days since 1970. Offsets are looked up once an hour: no zone changes within."""
+    """Return the local day of each instant as days since 1970. Zones change at whole hours."""
     hours, which = np.unique(instants.astype("datetime64[h]").astype(np.int64), return_inverse=True)
     offsets = []
     for hour in hours.tolist():

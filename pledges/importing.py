@@ -24,7 +24,7 @@ from coalition.access import Tier, because, can, demand
 from coalition.editing import Refused, check, lock
 from coalition.imports.cells import Day, Quantity, folded
 from coalition.imports.mapping import Field, Problem
-from coalition.imports.profiles import Candidate, Judgement, Offer, Outcome, Profile, Session, Worded, Written
+from coalition.imports.profiles import Candidate, Judgement, Offer, Outcome, RowProfile, Session, Worded, Written
 from coalition.models import Condition, ImportBatch, ImportRow, Nation
 from pledges import declaring
 from pledges.models import LARGEST, Allocation, Capability, Pledge
@@ -99,7 +99,7 @@ FIELDS = (
 )
 
 
-class PledgeProfile(Profile):
+class PledgeProfile(RowProfile):
     """Pledges as nations hand them in."""
 
     name = "pledges"

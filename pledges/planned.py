@@ -3,11 +3,13 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import cache
 from types import MappingProxyType
 from typing import NamedTuple
 
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import OuterRef
+from django.db import connection
+from django.db.models import OuterRef, QuerySet
 
 from coalition.models import Condition, Operation
 from pledges import counting, standing
@@ -68,37 +70,16 @@ def planned(
     ``supposed``: states of conditions, by id, in which the pledges stand as they would; what is stored is returned.
     """
     ids = list(capability_ids)
-    of_these = {"operation": operation, "capability__in": ids}
+    asked = {_OPERATION: operation.pk, _CAPABILITIES: ids, _TODAY: today}
     pledges: dict[int, list[PledgeFacts]] = {pk: [] for pk in ids}
-    links = PledgeCondition.objects.filter(pledge=OuterRef("pk")).order_by("condition_id").values("condition_id")
-    for (
-        capability_id, status, ordered_on, available_from, unconfirmed, hangs_on, *row
-    ) in (
-        Pledge.objects.with_standing(today, supposed)
-        .filter(**of_these, status__in=Pledge.ON_LADDER)
-        .annotate(
-            unconfirmed=standing.days_unconfirmed(standing.today_of_operation(today)), hangs_on=ArraySubquery(links)
-        )
-        .order_by("pk")
-        .values_list(
-            "capability_id", "status", "ordered_on", "available_from", "unconfirmed", "hangs_on",
-            "pk", "nation_id", "tier", "superseded_tier", "level", "stands_from", "stands_until",
-            "quantity", "notice_days", "has_open",
-        )
-    ):  # fmt: skip
+    statement = _statement(_pledges(supposed)) if supposed else _pledges_as_stored()
+    for capability_id, status, ordered_on, available_from, unconfirmed, hangs_on, *row in _fetched(statement, asked):
         facts = PledgeFacts(PledgeRow(*row), status, ordered_on, available_from, unconfirmed, hangs_on)
         pledges[capability_id].append(facts)
     lines: dict[int, list[LineRow]] = {pk: [] for pk in ids}
     capability_of: dict[int, int] = {}
     any_alone = set()
-    for capability_id, aggregation, *row in (
-        Requirement.objects.filter(**of_these)
-        .order_by("pk")
-        .values_list(
-            "capability_id", "capability__aggregation",
-            "pk", "tier", "quantity", "needed_from", "needed_until", "priority", "notice_days",
-        )
-    ):  # fmt: skip
+    for capability_id, aggregation, *row in _fetched(_lines(), asked):
         lines[capability_id].append(LineRow(*row))
         capability_of[row[0]] = capability_id
         if aggregation == Capability.Aggregation.ANY:
@@ -116,3 +97,56 @@ def planned(
         frozenset(any_alone),
         tuple(ConditionRow(*row) for row in conditions.values_list("pk", "state", "probability", "due_on")),
     )
+
+
+# Django takes longer to write these two statements than the database to answer them, so they are written once. The marks
+# stand where a call puts its own operation, capabilities and day.
+_OPERATION, _CAPABILITIES, _TODAY = -(1 << 62), -(1 << 62) + 1, date(1, 1, 2)
+
+
+class _Statement(NamedTuple):
+    sql: str
+    parameters: tuple
+
+
+def _statement(rows: QuerySet) -> _Statement:
+    sql, parameters = rows.filter(operation=_OPERATION, capability__in=[_CAPABILITIES]).query.sql_with_params()
+    return _Statement(sql.replace('"capability_id" IN (%s)', '"capability_id" = ANY(%s)'), parameters)
+
+
+def _fetched(statement: _Statement, asked: Mapping[object, object]) -> list[tuple]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement.sql, [asked.get(parameter, parameter) for parameter in statement.parameters])
+        return cursor.fetchall()
+
+
+@cache
+def _pledges_as_stored() -> _Statement:
+    return _statement(_pledges({}))
+
+
+def _pledges(supposed: Mapping[int, str]) -> QuerySet:
+    links = PledgeCondition.objects.filter(pledge=OuterRef("pk")).order_by("condition_id").values("condition_id")
+    return (
+        Pledge.objects.with_standing(_TODAY, supposed)
+        .filter(status__in=Pledge.ON_LADDER)
+        .annotate(
+            unconfirmed=standing.days_unconfirmed(standing.today_of_operation(_TODAY)), hangs_on=ArraySubquery(links)
+        )
+        .order_by("pk")
+        .values_list(
+            "capability_id", "status", "ordered_on", "available_from", "unconfirmed", "hangs_on",
+            "pk", "nation_id", "tier", "superseded_tier", "level", "stands_from", "stands_until",
+            "quantity", "notice_days", "has_open",
+        )
+    )  # fmt: skip
+
+
+@cache
+def _lines() -> _Statement:
+    return _statement(
+        Requirement.objects.order_by("pk").values_list(
+            "capability_id", "capability__aggregation",
+            "pk", "tier", "quantity", "needed_from", "needed_until", "priority", "notice_days",
+        )
+    )  # fmt: skip

@@ -8,7 +8,7 @@ from rest_framework.decorators import action
 from rest_framework.exceptions import ValidationError
 from rest_framework.response import Response
 
-from coalition.access import actor_of
+from coalition.access import Tier, actor_of
 from coalition.api import ApiViewSet, TierField, VisibleRelatedField
 from coalition.columns import columns_of
 from coalition.models import Condition, Operation, Sector
@@ -79,7 +79,24 @@ class AnswerSerializer(serializers.Serializer):
         return names | {name: fields[name] for name in common} | levels
 
 
-class LineAnswerSerializer(AnswerSerializer):
+class SureFieldsMixin:
+    """Leave the fields that ``sure`` names out of every answer that is not of the planning tier: not even their names."""
+
+    sure: tuple[str, ...] = ()
+
+    def get_fields(self):
+        fields = super().get_fields()
+        sees_sure = self.context.get("tier", Tier.PLANNING) == Tier.PLANNING
+        return fields if sees_sure else {name: field for name, field in fields.items() if name not in self.sure}
+
+
+def of_sure(field: type[serializers.Field], source: str, about: str, **how) -> serializers.Field:
+    """Return a field for the planning tier alone, null where there is no answer."""
+    about = f"Planning tier only. {about}"
+    return field(source=f"sure.{source}", allow_null=True, required=False, help_text=about, **how)
+
+
+class LineAnswerSerializer(SureFieldsMixin, AnswerSerializer):
     """One requirement line on one day."""
 
     at_level = "Allocated and standing, counted as {}"
@@ -94,9 +111,23 @@ class LineAnswerSerializer(AnswerSerializer):
     needed_from = serializers.DateField()
     needed_until = serializers.DateField(allow_null=True)
     is_met = serializers.BooleanField()
+    p_met = of_sure(serializers.FloatField, "p_met", "Chance that what is allocated reaches the need, 0 to 1")
+    expected = of_sure(serializers.FloatField, "expected", "Expected quantity")
+    expected_coverage = of_sure(serializers.FloatField, "coverage", "Expected covered share, 0 to 1")
+    x10 = of_sure(serializers.FloatField, "x10", "Quantity that is reached 9 times in 10")
+    x50 = of_sure(serializers.FloatField, "x50", "Quantity that is reached 5 times in 10")
+    x90 = of_sure(serializers.FloatField, "x90", "Quantity that is reached 1 time in 10")
+    method = of_sure(serializers.CharField, "method", "exact, binned or sampled")
+    error = of_sure(serializers.FloatField, "error", "How far p_met can be off; 0 when exact")
+    quantity_error = of_sure(serializers.FloatField, "quantity_error", "How far the quantities can be off")
+    problem = of_sure(serializers.CharField, "problem", "Why there is no answer; empty when there is one")
+
+    sure = (
+        "p_met", "expected", "expected_coverage", "x10", "x50", "x90", "method", "error", "quantity_error", "problem",
+    )  # fmt: skip
 
 
-class CapabilityAnswerSerializer(AnswerSerializer):
+class CapabilityAnswerSerializer(SureFieldsMixin, AnswerSerializer):
     """One capability on one day: a row of the readiness matrix."""
 
     capability = serializers.CharField(source="code")
@@ -110,6 +141,33 @@ class CapabilityAnswerSerializer(AnswerSerializer):
     unquantified = serializers.SerializerMethodField(help_text="Pledges that stand without a planning quantity")
     lines = serializers.IntegerField(help_text="Lines that are needed that day")
     lines_met = serializers.IntegerField()
+    p_all = of_sure(
+        serializers.FloatField, "p_all", "Chance that every line of that day is met as allocated; null in a sector"
+    )
+    worst_line = of_sure(serializers.IntegerField, "worst", "Id of the least sure line")
+    expected_coverage = of_sure(serializers.FloatField, "coverage", "Expected covered share, 0 to 1")
+    method = of_sure(serializers.CharField, "method", "exact, binned or sampled")
+    error = of_sure(serializers.FloatField, "error", "How far p_all can be off; 0 when exact")
+    verdict = of_sure(serializers.CharField, "verdict", "A gap of allocation or of generation; empty when it is sure")
+    problem = of_sure(serializers.CharField, "problem", "Why there is no answer; empty when there is one")
+    pooled_p_met = of_sure(
+        serializers.FloatField, "pooled.p_met", "Upper bound: the chance if all that is pledged could be moved"
+    )
+    pooled_expected = of_sure(serializers.FloatField, "pooled.expected", "Expected quantity of all that is pledged")
+    pooled_x10 = of_sure(serializers.FloatField, "pooled.x10", "Quantity that all reaches 9 times in 10")
+    pooled_x50 = of_sure(serializers.FloatField, "pooled.x50", "Quantity that all reaches 5 times in 10")
+    pooled_x90 = of_sure(serializers.FloatField, "pooled.x90", "Quantity that all reaches 1 time in 10")
+    pooled_method = of_sure(serializers.CharField, "pooled.method", "exact, binned or sampled")
+    pooled_error = of_sure(serializers.FloatField, "pooled.error", "How far pooled_p_met can be off; 0 when exact")
+    pooled_quantity_error = of_sure(
+        serializers.FloatField, "pooled.quantity_error", "How far the pooled quantities can be off"
+    )
+
+    sure = (
+        "p_all", "worst_line", "expected_coverage", "method", "error", "verdict", "problem", "pooled_p_met",
+        "pooled_expected", "pooled_x10", "pooled_x50", "pooled_x90", "pooled_method", "pooled_error",
+        "pooled_quantity_error",
+    )  # fmt: skip
 
     def get_unquantified(self, answer) -> int:
         return sum(answer.unquantified.values())
@@ -252,7 +310,8 @@ class ReadinessViewSet(ApiViewSet):
             rows = find(operation=operation, **day)
         except readiness.DayIsPast as error:
             raise ValidationError({"on": [str(error)]}) from error
-        serializer = serializer_class(rows, many=True, context=self.get_serializer_context())
+        context = self.get_serializer_context() | {"tier": asked["tier"]}
+        serializer = serializer_class(rows, many=True, context=context)
         if isinstance(self.request.accepted_renderer, Export):
             return self.file(Counted(serializer.data, columns_of(serializer.child)))
         return Response({"next": None, "previous": None, "results": serializer.data, "as_of": self.as_of(operation)})

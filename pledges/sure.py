@@ -52,7 +52,7 @@ def answered(
     except ValueError:
         found: dict[Key, Stored] = {}
         for pk in ids:
-            found |= _answered_alone(operation, pk, today)
+            found |= _answered_alone(operation, pk, today, rows)
         return found
 
 

@@ -1,12 +1,13 @@
 """What must an app say so that rows of its kind can be imported?
 
-An app subclasses ``Profile`` and ``Session`` and is named in ``settings.IMPORT_PROFILES``; ``staging`` does the rest and
-knows no app. A session is opened for one dry run, one commit or one undo, inside the transaction of whoever acts, and
-looks up once what all rows need.
+An app subclasses ``RowProfile`` and ``Session``, or ``SetProfile``, and is named in ``settings.IMPORT_PROFILES``;
+``staging`` does the rest and knows no app. A session is opened for one dry run, one commit or one undo, inside the
+transaction of whoever acts, and looks up once what all rows need. Rows that come by the million are not judged one by one:
+a ``SetProfile`` does each step for all of them, columns at a time and in the database.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, ClassVar
@@ -15,7 +16,9 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 
 from coalition.access import can
+from coalition.imports.cells import DateOrder
 from coalition.imports.mapping import Field, Problem
+from coalition.imports.sandbox import ParsedFile
 from coalition.models import ImportBatch, ImportRow
 
 Outcome = ImportRow.Outcome
@@ -136,18 +139,101 @@ class Profile(ABC):
     most_rows: ClassVar[int] = 20_000
     most_mb: ClassVar[int] = 50
     noun: ClassVar[str] = "rows"
+    time_zone: ClassVar[str] = ""  # of the source's local times; empty: the operation's
+    date_order: ClassVar[DateOrder] = ""
+    columns: ClassVar[tuple[str, ...]] = ()  # in order, of a file that may come without a header row
 
     @abstractmethod
     def worded(self, batch: ImportBatch, *, by) -> list[Worded]:
         """Return the fields whose words may be translated, with the choices this person has."""
 
     @abstractmethod
+    def link(self, row: "ImportRow | SetRow") -> tuple[str, str] | None:
+        """Return what a row's target is called and its address, or None when it has none."""
+
+
+class RowProfile(Profile):
+    """Rows that are judged, approved and written one by one, in ``ImportRow``."""
+
+    @abstractmethod
     def open(self, batch: ImportBatch, *, by) -> Session:
         """Return a session for the batch. Call while acting as ``by``."""
 
+
+@dataclass(frozen=True)
+class SetRow:
+    """One row of a ``SetProfile`` for showing, by the names that ``ImportRow`` has. ``pk`` is what is sent back of it."""
+
+    pk: int
+    number: int | None
+    outcome: str
+    external_id: str = ""
+    values: dict[str, Any] = field(default_factory=dict)
+    problems: Sequence[dict[str, str]] = ()
+    approved: bool = True
+    target_id: int | None = None
+    target_version: int | None = None
+    cells: dict[str, str] = field(default_factory=dict)
+
+
+class SetProfile(Profile):
+    """Rows that are judged and written as a set.
+
+    Every method but ``shown`` and ``approved`` is called inside the transaction of whoever acts, with the batch locked.
+    ``progress`` is told how many rows are done, and raises where the work is no longer wanted. What cannot be done any
+    more is refused whole, with ``NotAsTried`` and one sentence for each row that stands against it.
+    """
+
+    most_rows = 2_000_000
+    most_mb = 1024
+    preview_template: ClassVar[str] = ""  # a part that shows what ``preview`` returns
+    preview_head_template: ClassVar[str] = ""  # what the page needs in its head for it
+
     @abstractmethod
-    def link(self, row: ImportRow) -> tuple[str, str] | None:
-        """Return what a row's target is called and its address, or None when it has none."""
+    def try_out(self, batch: ImportBatch, file: ParsedFile, *, by, progress: Callable[[int], None]) -> dict[str, Any]:
+        """Judge every row anew; return how many there are by outcome, and ``remarks`` on the whole as sentences."""
+
+    @abstractmethod
+    def write(self, batch: ImportBatch, *, by, progress: Callable[[int], None]) -> dict[str, int]:
+        """Write what is approved, and return how many rows that were by outcome."""
+
+    @abstractmethod
+    def take_back(
+        self, batch: ImportBatch, *, also: Collection[int], by, progress: Callable[[int], None]
+    ) -> tuple[int, int]:
+        """Take back what was written, but for rows touched since that are not in ``also``; return how many, and left."""
+
+    @abstractmethod
+    def touched(self, batch: ImportBatch, *, by) -> list[tuple[SetRow, str]]:
+        """Return the rows whose targets are not as the import left them, and why."""
+
+    @abstractmethod
+    def approve(self, batch: ImportBatch, *, shown: Collection[int], approved: Collection[int]) -> bool:
+        """Approve some of the rows that were shown (by pk); return whether that changed anything."""
+
+    @abstractmethod
+    def approve_all(self, batch: ImportBatch, outcome: str, *, approved: bool) -> None:
+        """Approve every row of an outcome, or none."""
+
+    @abstractmethod
+    def approved(self, batch: ImportBatch) -> int:
+        """Return how many rows a commit would write."""
+
+    @abstractmethod
+    def shown(self, batch: ImportBatch, outcome: str, *, by) -> Sequence[SetRow | ImportRow]:
+        """Return the rows of an outcome in the file's order: something with a length that can be sliced."""
+
+    def preview(self, batch: ImportBatch) -> object | None:
+        """Return what a dry run is to show above its rows, None for nothing."""
+        return None
+
+
+class NotAsTried(Exception):
+    """Rows that were approved can no longer be written, or be put back, as it was shown."""
+
+    def __init__(self, refusals: list[str]):
+        super().__init__(" ".join(refusals))
+        self.refusals = refusals
 
 
 @cache

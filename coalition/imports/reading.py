@@ -369,6 +369,11 @@ def header_of(cells: list[str], limits: SimpleNamespace, warnings: list[str]) ->
     return names
 
 
+def unnamed(width: int, wanted: SimpleNamespace) -> list[str]:
+    """Return the header of a file that has none: the names that its layout gives, else empty ones."""
+    return wanted.names if len(wanted.names) == width else [""] * width
+
+
 def header_place(rows: list[list[str]], wanted: int | None, warnings: list[str]) -> int:
     """Return the header's row number, from 1; 0 is none. A title above the table is not the header."""
     if wanted is not None:
@@ -494,7 +499,7 @@ def read_csv(
     delimiter = wanted.delimiter or find_delimiter(start, whole)
     rows = first_rows(start, delimiter, whole)
     place = header_place(rows, wanted.header_row, warnings)
-    cells = rows[place - 1] if place else [""] * max(map(len, rows), default=0)
+    cells = rows[place - 1] if place else unnamed(max(map(len, rows), default=0), wanted)
     if len(cells) == 1:
         warnings.append("Only one column was found. Is another character between the columns?")
     header = header_of(cells, limits, warnings if place else [])
@@ -690,7 +695,7 @@ def read_workbook(path: Path, table: Path, limits: SimpleNamespace, wanted: Simp
     if len(sheets) > 1:
         warnings.append(f"The workbook has {len(sheets)} sheets; only {selected!r} is read.")
     place = header_place(head, wanted.header_row, warnings)
-    cells = head[place - 1] if place else [""] * len(head[0])
+    cells = head[place - 1] if place else unnamed(len(head[0]), wanted)
     width = max(i + 1 for row in head for i, cell in enumerate(row) if cell) if any(map(any, head)) else 0
     width = width if not place else len(cells)
     while width > 1 and not any(row[width - 1] for row in head):

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -104,17 +104,19 @@ def parse(
     delimiter: str | None = None,
     sheet: str | None = None,
     header_row: int | None = None,
+    names: Sequence[str] = (),
 ) -> ParsedFile:
     """Read the CSV, .xlsx or GeoJSON file at ``path`` and write its rows to ``table``.
 
     What the file is, is told from its content; its name means nothing. ``encoding``, ``delimiter``,
-    ``sheet`` and ``header_row`` (0: the file has no header, its columns are called "Column A" and so on)
+    ``sheet`` and ``header_row`` (0: the file has no header, its columns are called ``names``, or "Column A" and so on)
     state what would else be found out. Raises Unreadable; then nothing is left at ``table``.
     """
     limits = limits or Limits()
     if (size := path.stat().st_size) > limits.file_mb * 1024 * 1024:
         raise Unreadable(f"The file has {size / 1024**2:,.0f} MB; at most {limits.file_mb:,} MB are read. Split it.")
-    wanted = {"encoding": encoding, "delimiter": delimiter, "sheet": sheet, "header_row": header_row}
+    wanted: dict[str, Any] = {"encoding": encoding, "delimiter": delimiter, "sheet": sheet, "header_row": header_row}
+    wanted["names"] = list(names)
     try:
         answer = _answer_of_child(path, table, limits, wanted)
         if "refused" in answer:

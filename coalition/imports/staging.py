@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import pyarrow.compute as pc
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.files.uploadedfile import UploadedFile
 from django.db import connection, transaction
@@ -26,9 +27,21 @@ from django.http import Http404
 from coalition import jobs, stale
 from coalition.access import can, demand
 from coalition.editing import Refused, VersionStale, lock, seeing_all
-from coalition.imports import identity, mapping
+from coalition.imports import cells, identity, mapping
 from coalition.imports.mapping import Mapping, Problem
-from coalition.imports.profiles import Candidate, Judgement, Profile, Session, Worded, Written, profiles
+from coalition.imports.profiles import (
+    Candidate,
+    Judgement,
+    NotAsTried,
+    Profile,
+    RowProfile,
+    Session,
+    SetProfile,
+    SetRow,
+    Worded,
+    Written,
+    profiles,
+)
 from coalition.imports.sandbox import Limits, ParsedFile, Unreadable, parse
 from coalition.models import ImportBatch, ImportRow, Job, Operation
 
@@ -58,14 +71,6 @@ class BadMapping(Refused):
     def __init__(self, faults: list[str]):
         super().__init__(" ".join(faults))
         self.faults = faults
-
-
-class NotAsTried(Exception):
-    """Rows that were approved can no longer be written, or be put back, as it was shown."""
-
-    def __init__(self, refusals: list[str]):
-        super().__init__(" ".join(refusals))
-        self.refusals = refusals
 
 
 # --- Where a batch stands -----------------------------------------------------------------
@@ -194,11 +199,14 @@ def read(work: jobs.Work) -> dict[str, Any] | None:
         batch = _mine(work, State.READING)
         if batch is None:
             return None
-        path, limits = Path(batch.file.path), Limits(file_mb=profile_of(batch).most_mb)
+        path, profile = Path(batch.file.path), profile_of(batch)
+        limits = Limits(file_mb=profile.most_mb, rows=max(Limits.rows, profile.most_rows))
     found: ParsedFile | None = None
     try:
         found = parse(path, path.with_suffix(".arrow"), limits=limits)
-        error = _too_long(found, profile_of(batch))
+        if _has_no_header(found, profile):
+            found = parse(path, path.with_suffix(".arrow"), limits=limits, header_row=0, names=profile.columns)
+        error = _too_long(found, profile)
     except Unreadable as unreadable:
         error = str(unreadable)
     except FileNotFoundError:
@@ -238,15 +246,23 @@ def _too_long(found: ParsedFile, profile: Profile) -> str:
     return "" if found.row_count else "The file has a header, but no rows."
 
 
+def _has_no_header(found: ParsedFile, profile: Profile) -> bool:
+    """A release without a header row: as many columns as its layout has, and none of them called as there."""
+    names = set(map(cells.folded, profile.columns))
+    return len(found.header) == len(profile.columns) and names.isdisjoint(map(cells.folded, found.header))
+
+
 def _summary(found: ParsedFile) -> dict[str, Any]:
     words: dict[str, dict[str, None] | None] = {column: {} for column in found.header}
-    for row in found.rows():
-        for column, cell in row.cells.items():
-            seen = words[column]
-            if seen is None or not (word := cell.strip()):
+    for batch in found.batches():
+        for column in found.header:
+            if (seen := words[column]) is None:
                 continue
-            seen[word] = None
-            if len(seen) > MOST_WORDS or len(word) > LONGEST_WORD:
+            different = pc.unique(pc.utf8_trim_whitespace(batch.column(column)))
+            new = different.to_pylist() if len(different) <= 2 * MOST_WORDS else None
+            if new is not None:
+                seen |= dict.fromkeys(filter(None, new))
+            if new is None or len(seen) > MOST_WORDS or any(len(word) > LONGEST_WORD for word in seen):
                 words[column] = None
     kept = {name: value for name, value in asdict(found).items() if name not in ("table", "header")}
     return {
@@ -300,8 +316,8 @@ def proposed(batch: ImportBatch, *, by) -> Mapping:
             }
             return Mapping(kept.columns, {}, words, kept.date_order, kept.decimal_comma, kept.time_zone)
     suggested = mapping.suggest(batch.header, profile.fields, hxl=batch.summary.get("hxl", ()))
-    zone = batch.operation.time_zone if batch.operation else "UTC"
-    return Mapping(columns=suggested.columns, time_zone=zone)
+    zone = profile.time_zone or (batch.operation.time_zone if batch.operation else "UTC")
+    return Mapping(columns=suggested.columns, time_zone=zone, date_order=profile.date_order)
 
 
 def _fitting(kept: Mapping, batch: ImportBatch) -> Mapping:
@@ -358,17 +374,25 @@ def try_out(work: jobs.Work) -> dict[str, Any] | None:
             raise jobs.JobFailed("What was read of the file is not there any more. Upload it again.")
         ImportRow.objects.filter(batch=batch).delete()
         work.progress(0, file.row_count)
-        session = profile.open(batch, by=work.user)
-        counts: Counter[str] = Counter()
-        rows = _tried(batch, file, profile, session)
-        for done, some in enumerate(_some(rows, AT_ONCE)):
-            ImportRow.objects.bulk_create(some)
-            counts.update(row.outcome for row in some)
-            work.progress(min((done + 1) * AT_ONCE, file.row_count))
-        batch.counts = {**counts, "remarks": session.remarks()}
+        if isinstance(profile, SetProfile):
+            batch.counts = profile.try_out(batch, file, by=work.user, progress=work.progress)
+        else:
+            batch.counts = _try_rows(batch, file, profile, work)
         batch.state, batch.error = State.TRIED, ""
         batch.save()
-    return dict(counts)
+        work.progress(file.row_count)  # the last moment to hear that it is no longer wanted
+    return {name: count for name, count in batch.counts.items() if name != "remarks"}
+
+
+def _try_rows(batch: ImportBatch, file: ParsedFile, profile: RowProfile, work: jobs.Work) -> dict[str, Any]:
+    session = profile.open(batch, by=work.user)
+    counts: Counter[str] = Counter()
+    rows = _tried(batch, file, profile, session)
+    for done, some in enumerate(_some(rows, AT_ONCE)):
+        ImportRow.objects.bulk_create(some)
+        counts.update(row.outcome for row in some)
+        work.progress(min((done + 1) * AT_ONCE, file.row_count))
+    return {**counts, "remarks": session.remarks()}
 
 
 def _some(rows: Iterable[ImportRow], size: int) -> Iterator[list[ImportRow]]:
@@ -399,7 +423,7 @@ def _tried(batch: ImportBatch, file: ParsedFile, profile: Profile, session: Sess
     waiting: list[tuple[ImportRow, Candidate]] = []
     for row in file.rows():
         own = row.cells.get(id_column, "").strip()[:200]
-        tried = ImportRow(batch=batch, number=row.number, cells=_storable(row.cells), approved=False, external_id=own)
+        tried = ImportRow(batch=batch, number=row.number, cells=storable(row.cells), approved=False, external_id=own)
         values, problems = mapping.apply(row, chosen, profile.fields)
         if row.number in who.conflicts:
             problems = [Problem(row.number, id_column, own, who.conflicts[row.number])]
@@ -440,7 +464,7 @@ def _as_json(problem: Problem) -> dict[str, str]:
     return {"column": problem.column, "value": problem.value, "reason": problem.reason}
 
 
-def _storable(cells: MappingOf[str, str]) -> dict[str, str]:
+def storable(cells: MappingOf[str, str]) -> dict[str, str]:
     """The cells as JSON that PostgreSQL takes: control characters written out, and none longer than people read."""
     return {
         column: "".join(c if c.isprintable() or c in "\n\t" else f"\\u{ord(c):04x}" for c in text[:2000])
@@ -467,6 +491,9 @@ def tick(
     """
     batch = _at(batch_id, by=by, based_on=based_on, phases=(State.TRIED,))
     wanted, taken = set(approved), set(offers)
+    profile = profile_of(batch)
+    if isinstance(profile, SetProfile):
+        return _another_choice(batch) if profile.approve(batch, shown=set(shown), approved=wanted) else batch
     rows = list(ImportRow.objects.filter(batch=batch, pk__in=set(shown), outcome__in=WRITING))
     changed = []
     for row in rows:
@@ -479,20 +506,43 @@ def tick(
             changed.append(row)
     if changed:
         ImportRow.objects.bulk_update(changed, ["approved", "values"], batch_size=AT_ONCE)
-        batch.save(update_fields=["error"])  # another choice is another version of the batch
-        ImportBatch.objects.filter(pk=batch.pk).update(changed_at=Now())
-        batch.refresh_from_db()
+        batch.save(update_fields=["error"])
+        return _another_choice(batch)
+    return batch
+
+
+def _another_choice(batch: ImportBatch) -> ImportBatch:
+    """Another choice is another version of the batch."""
+    ImportBatch.objects.filter(pk=batch.pk).update(changed_at=Now())
+    batch.refresh_from_db()
     return batch
 
 
 def tick_all(batch_id: int, outcome: str, *, approved: bool, by, based_on: int | None) -> ImportBatch:
     """Approve every row of an outcome, or none."""
     batch = _at(batch_id, by=by, based_on=based_on, phases=(State.TRIED,))
-    if outcome in WRITING:
+    profile = profile_of(batch)
+    if outcome not in WRITING:
+        return batch
+    if isinstance(profile, SetProfile):
+        profile.approve_all(batch, outcome, approved=approved)
+    else:
         ImportRow.objects.filter(batch=batch, outcome=outcome).update(approved=approved)
-        ImportBatch.objects.filter(pk=batch.pk).update(changed_at=Now())
-    batch.refresh_from_db()
-    return batch
+    return _another_choice(batch)
+
+
+def approved(batch: ImportBatch) -> int:
+    """Return how many rows a commit would write."""
+    profile = profile_of(batch)
+    return profile.approved(batch) if isinstance(profile, SetProfile) else approved_rows(batch).count()
+
+
+def shown(batch: ImportBatch, outcome: str, *, by) -> Sequence[ImportRow | SetRow]:
+    """Return the rows of an outcome in the file's order, to be cut into pages. Call while acting."""
+    profile = profile_of(batch)
+    if isinstance(profile, SetProfile):
+        return profile.shown(batch, outcome, by=by)
+    return ImportRow.objects.filter(batch=batch, outcome=outcome)
 
 
 def approved_rows(batch: ImportBatch):
@@ -503,7 +553,7 @@ def approved_rows(batch: ImportBatch):
 def commit(batch_id: int, *, by, based_on: int | None) -> ImportBatch:
     """Have the approved rows written, all or none. Raise WrongMoment, VersionStale, PermissionDenied, Http404."""
     batch = _at(batch_id, by=by, based_on=based_on, phases=(State.TRIED,))
-    if not approved_rows(batch).exists():
+    if not approved(batch):
         raise WrongMoment("No row is approved, so there is nothing to commit.")
     batch.state = State.COMMITTING
     return _send(batch, "import.commit", by=by)
@@ -519,26 +569,36 @@ def write_approved(work: jobs.Work) -> dict[str, Any] | None:
                 return None
             demand(work.user, profile_of(batch).action)
             _one_at_a_time(f"commit {batch.operation_id} {batch.dataset}")
-            session = profile_of(batch).open(batch, by=work.user)
-            rows = session.in_order(approved_rows(batch))
-            work.progress(0, len(rows))
-            written = _written(rows, session, work)
-            for row in rows:
-                row.target_id, row.before = written[row.pk].target_id, written[row.pk].before
-            versions = session.versions(rows)  # now that all is written: one row may have touched another's target
-            for row in rows:
-                row.target_version = versions[row.pk]
-            ImportRow.objects.bulk_update(rows, ["target_id", "before", "target_version"], batch_size=AT_ONCE)
-            batch.counts["committed"] = dict(Counter(row.outcome for row in rows))
+            profile = profile_of(batch)
+            if isinstance(profile, SetProfile):
+                work.progress(0, profile.approved(batch))
+                batch.counts["committed"] = profile.write(batch, by=work.user, progress=work.progress)
+            else:
+                batch.counts["committed"] = _write_rows(batch, profile, work)
+            total = sum(batch.counts["committed"].values())
             batch.state, batch.error, batch.committed_at = State.COMMITTED, "", Now()
             batch.save()
             stale.nudge()
-            work.progress(len(rows))  # the last moment to hear that it is no longer wanted
+            work.progress(total)  # the last moment to hear that it is no longer wanted
             transaction.on_commit(lambda: Path(batch.file.path).with_suffix(".arrow").unlink(missing_ok=True))
-        return {"rows": len(rows)}
+        return {"rows": total}
     except NotAsTried as found:
         _say(work, "Nothing was committed. " + " ".join(found.refusals), State.COMMITTING, State.TRIED)
         raise jobs.JobFailed("Nothing was committed: rows cannot be written as they were tried.") from found
+
+
+def _write_rows(batch: ImportBatch, profile: RowProfile, work: jobs.Work) -> dict[str, int]:
+    session = profile.open(batch, by=work.user)
+    rows = session.in_order(approved_rows(batch))
+    work.progress(0, len(rows))
+    written = _written(rows, session, work)
+    for row in rows:
+        row.target_id, row.before = written[row.pk].target_id, written[row.pk].before
+    versions = session.versions(rows)  # now that all is written: one row may have touched another's target
+    for row in rows:
+        row.target_version = versions[row.pk]
+    ImportRow.objects.bulk_update(rows, ["target_id", "before", "target_version"], batch_size=AT_ONCE)
+    return dict(Counter(row.outcome for row in rows))
 
 
 def _written(rows: Sequence[ImportRow], session: Session, work: jobs.Work) -> dict[int, Written]:
@@ -615,10 +675,13 @@ def cancel(batch_id: int, *, by) -> ImportBatch:
     return batch
 
 
-def touched(batch: ImportBatch, *, by) -> list[tuple[ImportRow, str]]:
+def touched(batch: ImportBatch, *, by) -> list[tuple[ImportRow, str]] | list[tuple[SetRow, str]]:
     """Return the committed rows whose targets are not as the import left them, and why. Call while acting."""
+    profile = profile_of(batch)
+    if isinstance(profile, SetProfile):
+        return profile.touched(batch, by=by)
     rows = list(_committed(batch))
-    why = profile_of(batch).open(batch, by=by).touched(rows)
+    why = profile.open(batch, by=by).touched(rows)
     return [(row, why[row.pk]) for row in rows if row.pk in why]
 
 
@@ -644,31 +707,40 @@ def take_back(work: jobs.Work) -> dict[str, Any] | None:
             if batch is None:
                 return None
             demand(work.user, profile_of(batch).action)
-            session = profile_of(batch).open(batch, by=work.user)
-            rows = session.in_order(_committed(batch))[::-1]
-            also = set(work.arguments["also"])
-            left = {pk for pk in session.touched(rows) if pk not in also}
-            rows = [row for row in rows if row.pk not in left]
-            work.progress(0, len(rows))
-            together = [row for row in rows if session.at_once(row)]
-            alone = [row for row in rows if not session.at_once(row)]  # they were written last
-            _each(alone, session.put_back, work)
-            for place, some in enumerate(_some(together, AT_ONCE)):
-                work.progress(len(alone) + place * AT_ONCE)
-                try:
-                    with transaction.atomic():
-                        session.put_back_many(some)
-                except CANNOT:
-                    _each(some, session.put_back, work, begun=len(alone) + place * AT_ONCE)
-            for row in rows:
-                row.target_version = None
-            ImportRow.objects.bulk_update(rows, ["target_version"], batch_size=AT_ONCE)
-            batch.counts |= {"taken_back": len(rows), "left": len(left)}
+            profile, also = profile_of(batch), set(work.arguments["also"])
+            if isinstance(profile, SetProfile):
+                work.progress(0, sum(batch.counts["committed"].values()))
+                taken_back, left = profile.take_back(batch, also=also, by=work.user, progress=work.progress)
+            else:
+                taken_back, left = _put_rows_back(batch, profile, also, work)
+            batch.counts |= {"taken_back": taken_back, "left": left}
             batch.state, batch.error, batch.undone_at = State.UNDONE, "", Now()
             batch.save()
             stale.nudge()
-            work.progress(len(rows))
-        return {"taken_back": len(rows), "left": len(left)}
+            work.progress(taken_back)
+        return {"taken_back": taken_back, "left": left}
     except NotAsTried as found:
         _say(work, "Nothing was undone. " + " ".join(found.refusals), State.COMMITTED, State.COMMITTED)
         raise jobs.JobFailed("Nothing was undone: rows cannot be put back.") from found
+
+
+def _put_rows_back(batch: ImportBatch, profile: RowProfile, also: set[int], work: jobs.Work) -> tuple[int, int]:
+    session = profile.open(batch, by=work.user)
+    rows = session.in_order(_committed(batch))[::-1]
+    left = {pk for pk in session.touched(rows) if pk not in also}
+    rows = [row for row in rows if row.pk not in left]
+    work.progress(0, len(rows))
+    together = [row for row in rows if session.at_once(row)]
+    alone = [row for row in rows if not session.at_once(row)]  # they were written last
+    _each(alone, session.put_back, work)
+    for place, some in enumerate(_some(together, AT_ONCE)):
+        work.progress(len(alone) + place * AT_ONCE)
+        try:
+            with transaction.atomic():
+                session.put_back_many(some)
+        except CANNOT:
+            _each(some, session.put_back, work, begun=len(alone) + place * AT_ONCE)
+    for row in rows:
+        row.target_version = None
+    ImportRow.objects.bulk_update(rows, ["target_version"], batch_size=AT_ONCE)
+    return len(rows), len(left)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.contrib import messages
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -17,7 +17,7 @@ from coalition.access import acting_as, can, demand
 from coalition.imports import staging
 from coalition.imports.forms import MappingForm, UploadForm
 from coalition.imports.mapping import Mapping
-from coalition.imports.profiles import profiles, profiles_of
+from coalition.imports.profiles import SetProfile, profiles, profiles_of
 from coalition.imports.staging import State, phase, profile_of
 from coalition.models import ImportBatch, ImportRow
 from coalition.pages import for_members, operation_of, page_of
@@ -55,10 +55,12 @@ def batch_list(request: HttpRequest) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-@for_members("import_pledges")
+@for_members()
 def new(request: HttpRequest) -> HttpResponse:
     """Send a file."""
     kinds = profiles_of(request.user)
+    if not kinds:
+        raise PermissionDenied("You may not import anything.")
     form = UploadForm(request.POST or None, request.FILES or None, kinds=kinds)
     if request.method == "POST" and form.is_valid():
         kind = profiles()[form.cleaned_data["profile"]]
@@ -112,6 +114,8 @@ def _context(request: HttpRequest, batch: ImportBatch, now: str) -> dict[str, An
     }
     if now in (State.TRIED, State.COMMITTED, State.UNDONE):
         context |= _rows(request, batch, now)
+    if now == State.TRIED and isinstance(profile, SetProfile):
+        context["preview"] = profile.preview(batch)
     return context
 
 
@@ -119,7 +123,7 @@ def _rows(request: HttpRequest, batch: ImportBatch, now: str) -> dict[str, Any]:
     tabs = [(outcome, label, batch.counts.get(outcome.value, 0)) for outcome, label in TABS]
     asked = request.GET.get("outcome")
     outcome = asked if asked in Outcome.values else next((o.value for o, _, count in tabs if count), "new")
-    page = page_of(request, ImportRow.objects.filter(batch=batch, outcome=outcome))
+    page = page_of(request, staging.shown(batch, outcome, by=request.user))
     link = profile_of(batch).link
     written = now != State.TRIED
     return {
@@ -135,8 +139,9 @@ def _rows(request: HttpRequest, batch: ImportBatch, now: str) -> dict[str, Any]:
         ],
         "tabs": [(label, f"?outcome={o.value}", o.value == outcome, count) for o, label, count in tabs],
         "may_tick": not written and outcome in staging.WRITING,
-        "approved": staging.approved_rows(batch).count() if not written else 0,
+        "approved": staging.approved(batch) if not written else 0,
         "offers": any(row.values.get("offer") for row in page),
+        "lines": not page.object_list or page.object_list[0].number is not None,
     }
 
 

@@ -22,45 +22,39 @@ CREATE TRIGGER stale_coverage AFTER UPDATE ON monitoring_agreement
     REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
     FOR EACH STATEMENT EXECUTE FUNCTION monitoring_stale_by_agreement();
 
-CREATE FUNCTION monitoring_stale_by_link() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    INSERT INTO coalition_stale (kind, key, marked_at)
-    SELECT DISTINCT 'coverage', 'provision:' || provision_id, now() FROM changed_rows;
-    RETURN NULL;
-END $$;
-CREATE TRIGGER stale_coverage_insert AFTER INSERT ON monitoring_provision_zones
-    REFERENCING NEW TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION monitoring_stale_by_link();
-CREATE TRIGGER stale_coverage_delete AFTER DELETE ON monitoring_provision_zones
-    REFERENCING OLD TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION monitoring_stale_by_link();
-CREATE TRIGGER stale_coverage_insert AFTER INSERT ON monitoring_provision_binds
-    REFERENCING NEW TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION monitoring_stale_by_link();
-CREATE TRIGGER stale_coverage_delete AFTER DELETE ON monitoring_provision_binds
-    REFERENCING OLD TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION monitoring_stale_by_link();
-
 CREATE FUNCTION monitoring_stale_by_sector() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF TG_OP = 'UPDATE' AND (OLD.polygon, OLD.kind) IS NOT DISTINCT FROM (NEW.polygon, NEW.kind) THEN
-        RETURN NULL;
+    IF TG_OP <> 'UPDATE' OR (OLD.polygon, OLD.kind) IS DISTINCT FROM (NEW.polygon, NEW.kind) THEN
+        INSERT INTO coalition_stale (kind, key, marked_at) VALUES ('places', 'sector:' || coalesce(NEW.id, OLD.id), now());
     END IF;
-    INSERT INTO coalition_stale (kind, key, marked_at) VALUES ('places', 'sector:' || coalesce(NEW.id, OLD.id), now());
-    INSERT INTO coalition_stale (kind, key, marked_at)
-    SELECT 'coverage', 'provision:' || zone.provision_id, now()
-    FROM monitoring_provision_zones AS zone WHERE zone.sector_id = coalesce(NEW.id, OLD.id);
+    IF TG_OP <> 'UPDATE' OR (OLD.polygon, OLD.code) IS DISTINCT FROM (NEW.polygon, NEW.code) THEN
+        INSERT INTO coalition_stale (kind, key, marked_at)
+        SELECT 'coverage', 'provision:' || provision.id, now()
+        FROM monitoring_provision AS provision WHERE provision.zones && ARRAY[OLD.code, NEW.code];
+    END IF;
     RETURN NULL;
 END $$;
+CREATE FUNCTION monitoring_stale_by_party() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO coalition_stale (kind, key, marked_at)
+    SELECT 'coverage', 'provision:' || provision.id, now()
+    FROM monitoring_provision AS provision
+    WHERE provision.binds && ARRAY[OLD.code, NEW.code] AND OLD.code IS DISTINCT FROM NEW.code;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER stale_coverage AFTER INSERT OR UPDATE OR DELETE ON monitoring_party
+    FOR EACH ROW EXECUTE FUNCTION monitoring_stale_by_party();
+
 CREATE TRIGGER stale_places AFTER INSERT OR UPDATE OR DELETE ON coalition_sector
     FOR EACH ROW EXECUTE FUNCTION monitoring_stale_by_sector();
 """
 DROP = """
 DROP TRIGGER stale_coverage ON monitoring_agreement;
-DROP TRIGGER stale_coverage_insert ON monitoring_provision_zones;
-DROP TRIGGER stale_coverage_delete ON monitoring_provision_zones;
-DROP TRIGGER stale_coverage_insert ON monitoring_provision_binds;
-DROP TRIGGER stale_coverage_delete ON monitoring_provision_binds;
+DROP TRIGGER stale_coverage ON monitoring_party;
 DROP TRIGGER stale_places ON coalition_sector;
 DROP FUNCTION monitoring_stale_by_agreement();
-DROP FUNCTION monitoring_stale_by_link();
 DROP FUNCTION monitoring_stale_by_sector();
+DROP FUNCTION monitoring_stale_by_party();
 """
 
 
@@ -117,13 +111,51 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "coverage",
             },
         ),
+        pgtrigger.migrations.RemoveTrigger(
+            model_name="provision",
+            name="update_update",
+        ),
+        pgtrigger.migrations.RemoveTrigger(
+            model_name="provision",
+            name="delete_delete",
+        ),
+        migrations.AddField(
+            model_name="provisionevent",
+            name="binds",
+            field=django.contrib.postgres.fields.ArrayField(
+                base_field=models.SlugField(max_length=40),
+                blank=True,
+                default=list,
+                help_text="Empty: every party",
+                size=None,
+            ),
+        ),
+        migrations.AddField(
+            model_name="provisionevent",
+            name="zones",
+            field=django.contrib.postgres.fields.ArrayField(
+                base_field=models.SlugField(max_length=40),
+                blank=True,
+                default=list,
+                help_text="Empty: everywhere",
+                size=None,
+            ),
+        ),
+        migrations.RemoveField(
+            model_name="provision",
+            name="binds",
+        ),
+        migrations.RemoveField(
+            model_name="provision",
+            name="zones",
+        ),
         pgtrigger.migrations.AddTrigger(
             model_name="incident",
             trigger=pgtrigger.compiler.Trigger(
                 name="stale_coverage_insert",
                 sql=pgtrigger.compiler.UpsertTriggerSql(
-                    func="INSERT INTO coalition_stale (kind, key, marked_at) SELECT DISTINCT 'coverage', keys.key, now() FROM (WITH changed_rows AS (SELECT * FROM new_rows) SELECT 'incidents:' || number FROM (SELECT DISTINCT id / 100 AS number FROM changed_rows) AS blocks) AS keys (key) WHERE keys.key IS NOT NULL; RETURN NULL;",
-                    hash="ff67545f89348dc91dd79a52d908ae739279dcae",
+                    func="INSERT INTO coalition_stale (kind, key, marked_at) SELECT DISTINCT 'coverage', keys.key, now() FROM (WITH changed_rows AS (SELECT * FROM new_rows) SELECT 'incidents:' || block FROM (SELECT DISTINCT id / 100 AS block FROM changed_rows) AS blocks) AS keys (key) WHERE keys.key IS NOT NULL; RETURN NULL;",
+                    hash="1015c3b056102c85390c4ec36ac9337b37da7dd4",
                     level="STATEMENT",
                     operation="INSERT",
                     pgid="pgtrigger_stale_coverage_insert_097cf",
@@ -138,8 +170,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="stale_coverage_update",
                 sql=pgtrigger.compiler.UpsertTriggerSql(
-                    func="INSERT INTO coalition_stale (kind, key, marked_at) SELECT DISTINCT 'coverage', keys.key, now() FROM (WITH changed_rows AS (SELECT old_rows.* FROM old_rows JOIN new_rows ON new_rows.id = old_rows.id WHERE (old_rows.kind, old_rows.facility_class, old_rows.accused_id, old_rows.attribution, old_rows.attributed_to_id, old_rows.occurred_from, old_rows.occurred_until, old_rows.tier, old_rows.longitude, old_rows.latitude, old_rows.place_precision_m, old_rows.sensitive, old_rows.coalition_longitude, old_rows.coalition_latitude, old_rows.public_longitude, old_rows.public_latitude) IS DISTINCT FROM (new_rows.kind, new_rows.facility_class, new_rows.accused_id, new_rows.attribution, new_rows.attributed_to_id, new_rows.occurred_from, new_rows.occurred_until, new_rows.tier, new_rows.longitude, new_rows.latitude, new_rows.place_precision_m, new_rows.sensitive, new_rows.coalition_longitude, new_rows.coalition_latitude, new_rows.public_longitude, new_rows.public_latitude) UNION ALL SELECT new_rows.* FROM old_rows JOIN new_rows ON new_rows.id = old_rows.id WHERE (old_rows.kind, old_rows.facility_class, old_rows.accused_id, old_rows.attribution, old_rows.attributed_to_id, old_rows.occurred_from, old_rows.occurred_until, old_rows.tier, old_rows.longitude, old_rows.latitude, old_rows.place_precision_m, old_rows.sensitive, old_rows.coalition_longitude, old_rows.coalition_latitude, old_rows.public_longitude, old_rows.public_latitude) IS DISTINCT FROM (new_rows.kind, new_rows.facility_class, new_rows.accused_id, new_rows.attribution, new_rows.attributed_to_id, new_rows.occurred_from, new_rows.occurred_until, new_rows.tier, new_rows.longitude, new_rows.latitude, new_rows.place_precision_m, new_rows.sensitive, new_rows.coalition_longitude, new_rows.coalition_latitude, new_rows.public_longitude, new_rows.public_latitude)) SELECT 'incidents:' || number FROM (SELECT DISTINCT id / 100 AS number FROM changed_rows) AS blocks) AS keys (key) WHERE keys.key IS NOT NULL; RETURN NULL;",
-                    hash="f754f49f0af785fc18af06e02cfb53574a88ee27",
+                    func="INSERT INTO coalition_stale (kind, key, marked_at) SELECT DISTINCT 'coverage', keys.key, now() FROM (WITH changed_rows AS (SELECT old_rows.* FROM old_rows JOIN new_rows ON new_rows.id = old_rows.id WHERE (old_rows.kind, old_rows.facility_class, old_rows.accused_id, old_rows.occurred_from, old_rows.occurred_until, old_rows.tier, old_rows.longitude, old_rows.latitude, old_rows.place_precision_m, old_rows.sensitive, old_rows.coalition_longitude, old_rows.coalition_latitude, old_rows.public_longitude, old_rows.public_latitude, old_rows.attribution, old_rows.attributed_to_id) IS DISTINCT FROM (new_rows.kind, new_rows.facility_class, new_rows.accused_id, new_rows.occurred_from, new_rows.occurred_until, new_rows.tier, new_rows.longitude, new_rows.latitude, new_rows.place_precision_m, new_rows.sensitive, new_rows.coalition_longitude, new_rows.coalition_latitude, new_rows.public_longitude, new_rows.public_latitude, new_rows.attribution, new_rows.attributed_to_id) UNION ALL SELECT new_rows.* FROM old_rows JOIN new_rows ON new_rows.id = old_rows.id WHERE (old_rows.kind, old_rows.facility_class, old_rows.accused_id, old_rows.occurred_from, old_rows.occurred_until, old_rows.tier, old_rows.longitude, old_rows.latitude, old_rows.place_precision_m, old_rows.sensitive, old_rows.coalition_longitude, old_rows.coalition_latitude, old_rows.public_longitude, old_rows.public_latitude, old_rows.attribution, old_rows.attributed_to_id) IS DISTINCT FROM (new_rows.kind, new_rows.facility_class, new_rows.accused_id, new_rows.occurred_from, new_rows.occurred_until, new_rows.tier, new_rows.longitude, new_rows.latitude, new_rows.place_precision_m, new_rows.sensitive, new_rows.coalition_longitude, new_rows.coalition_latitude, new_rows.public_longitude, new_rows.public_latitude, new_rows.attribution, new_rows.attributed_to_id)) SELECT 'incidents:' || block FROM (SELECT DISTINCT id / 100 AS block FROM changed_rows) AS blocks) AS keys (key) WHERE keys.key IS NOT NULL; RETURN NULL;",
+                    hash="df395d8af06c3083b1cf178200f49fea5131749a",
                     level="STATEMENT",
                     operation="UPDATE",
                     pgid="pgtrigger_stale_coverage_update_0fbf8",
@@ -154,8 +186,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="stale_coverage_delete",
                 sql=pgtrigger.compiler.UpsertTriggerSql(
-                    func="INSERT INTO coalition_stale (kind, key, marked_at) SELECT DISTINCT 'coverage', keys.key, now() FROM (WITH changed_rows AS (SELECT * FROM old_rows) SELECT 'incidents:' || number FROM (SELECT DISTINCT id / 100 AS number FROM changed_rows) AS blocks) AS keys (key) WHERE keys.key IS NOT NULL; RETURN NULL;",
-                    hash="15141f154eda66253b398451111e3b714ef62178",
+                    func="INSERT INTO coalition_stale (kind, key, marked_at) SELECT DISTINCT 'coverage', keys.key, now() FROM (WITH changed_rows AS (SELECT * FROM old_rows) SELECT 'incidents:' || block FROM (SELECT DISTINCT id / 100 AS block FROM changed_rows) AS blocks) AS keys (key) WHERE keys.key IS NOT NULL; RETURN NULL;",
+                    hash="469a87ff7158e2925649379630b1a549327aa540",
                     level="STATEMENT",
                     operation="DELETE",
                     pgid="pgtrigger_stale_coverage_delete_b6e80",
@@ -186,8 +218,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="stale_coverage_update",
                 sql=pgtrigger.compiler.UpsertTriggerSql(
-                    func="INSERT INTO coalition_stale (kind, key, marked_at) SELECT DISTINCT 'coverage', keys.key, now() FROM (WITH changed_rows AS (SELECT old_rows.* FROM old_rows JOIN new_rows ON new_rows.id = old_rows.id WHERE (old_rows.agreement_id, old_rows.kind, old_rows.act_kinds, old_rows.facility_classes) IS DISTINCT FROM (new_rows.agreement_id, new_rows.kind, new_rows.act_kinds, new_rows.facility_classes) UNION ALL SELECT new_rows.* FROM old_rows JOIN new_rows ON new_rows.id = old_rows.id WHERE (old_rows.agreement_id, old_rows.kind, old_rows.act_kinds, old_rows.facility_classes) IS DISTINCT FROM (new_rows.agreement_id, new_rows.kind, new_rows.act_kinds, new_rows.facility_classes)) SELECT 'provision:' || id FROM changed_rows) AS keys (key) WHERE keys.key IS NOT NULL; RETURN NULL;",
-                    hash="b3eefa0c54362657dd2fe3a31967a5bfd0f384d0",
+                    func="INSERT INTO coalition_stale (kind, key, marked_at) SELECT DISTINCT 'coverage', keys.key, now() FROM (WITH changed_rows AS (SELECT old_rows.* FROM old_rows JOIN new_rows ON new_rows.id = old_rows.id WHERE (old_rows.agreement_id, old_rows.kind, old_rows.act_kinds, old_rows.facility_classes, old_rows.zones, old_rows.binds) IS DISTINCT FROM (new_rows.agreement_id, new_rows.kind, new_rows.act_kinds, new_rows.facility_classes, new_rows.zones, new_rows.binds) UNION ALL SELECT new_rows.* FROM old_rows JOIN new_rows ON new_rows.id = old_rows.id WHERE (old_rows.agreement_id, old_rows.kind, old_rows.act_kinds, old_rows.facility_classes, old_rows.zones, old_rows.binds) IS DISTINCT FROM (new_rows.agreement_id, new_rows.kind, new_rows.act_kinds, new_rows.facility_classes, new_rows.zones, new_rows.binds)) SELECT 'provision:' || id FROM changed_rows) AS keys (key) WHERE keys.key IS NOT NULL; RETURN NULL;",
+                    hash="8d62688d96d660330bf7976b3fa423b3d6a81b30",
                     level="STATEMENT",
                     operation="UPDATE",
                     pgid="pgtrigger_stale_coverage_update_a9653",
@@ -208,6 +240,35 @@ class Migration(migrations.Migration):
                     operation="DELETE",
                     pgid="pgtrigger_stale_coverage_delete_24731",
                     referencing="REFERENCING OLD TABLE AS old_rows ",
+                    table="monitoring_provision",
+                    when="AFTER",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="provision",
+            trigger=pgtrigger.compiler.Trigger(
+                name="update_update",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    condition="WHEN (OLD.* IS DISTINCT FROM NEW.*)",
+                    func='INSERT INTO "monitoring_provisionevent" ("act_kinds", "agreement_id", "article", "binds", "changed_at", "changed_xid", "created_at", "facility_classes", "id", "kind", "pgh_context", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "text", "version", "zones") VALUES (OLD."act_kinds", OLD."agreement_id", OLD."article", OLD."binds", OLD."changed_at", OLD."changed_xid", OLD."created_at", OLD."facility_classes", OLD."id", OLD."kind", COALESCE(NULLIF(CURRENT_SETTING(\'pghistory.context_metadata\', TRUE), \'\'), NULL)::JSONB, COALESCE(NULLIF(CURRENT_SETTING(\'pghistory.context_id\', TRUE), \'\'), NULL)::UUID, NOW(), \'update\', OLD."id", OLD."text", OLD."version", OLD."zones"); RETURN NULL;',
+                    hash="dcd886118ad257f7d1e0699cde2f0efcdf8005c0",
+                    operation="UPDATE",
+                    pgid="pgtrigger_update_update_b1e58",
+                    table="monitoring_provision",
+                    when="AFTER",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="provision",
+            trigger=pgtrigger.compiler.Trigger(
+                name="delete_delete",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func='INSERT INTO "monitoring_provisionevent" ("act_kinds", "agreement_id", "article", "binds", "changed_at", "changed_xid", "created_at", "facility_classes", "id", "kind", "pgh_context", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "text", "version", "zones") VALUES (OLD."act_kinds", OLD."agreement_id", OLD."article", OLD."binds", OLD."changed_at", OLD."changed_xid", OLD."created_at", OLD."facility_classes", OLD."id", OLD."kind", COALESCE(NULLIF(CURRENT_SETTING(\'pghistory.context_metadata\', TRUE), \'\'), NULL)::JSONB, COALESCE(NULLIF(CURRENT_SETTING(\'pghistory.context_id\', TRUE), \'\'), NULL)::UUID, NOW(), \'delete\', OLD."id", OLD."text", OLD."version", OLD."zones"); RETURN NULL;',
+                    hash="5240a706f459f5a30c474a44e3a5299b71ed7dd6",
+                    operation="DELETE",
+                    pgid="pgtrigger_delete_delete_8ea10",
                     table="monitoring_provision",
                     when="AFTER",
                 ),
@@ -266,8 +327,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="stale_coverage_insert",
                 sql=pgtrigger.compiler.UpsertTriggerSql(
-                    func="INSERT INTO coalition_stale (kind, key, marked_at) SELECT DISTINCT 'coverage', keys.key, now() FROM (WITH changed_rows AS (SELECT * FROM new_rows) SELECT 'reports:' || number FROM (SELECT DISTINCT id / 100 AS number FROM changed_rows) AS blocks) AS keys (key) WHERE keys.key IS NOT NULL; RETURN NULL;",
-                    hash="87d71976e6b34c7d6f7b832adef731adc3269193",
+                    func="INSERT INTO coalition_stale (kind, key, marked_at) SELECT DISTINCT 'coverage', keys.key, now() FROM (WITH changed_rows AS (SELECT * FROM new_rows) SELECT 'reports:' || block FROM (SELECT DISTINCT id / 100 AS block FROM changed_rows) AS blocks) AS keys (key) WHERE keys.key IS NOT NULL; RETURN NULL;",
+                    hash="474a40415bca7eb5f280b86580423cc3070a43fb",
                     level="STATEMENT",
                     operation="INSERT",
                     pgid="pgtrigger_stale_coverage_insert_23e51",
@@ -282,8 +343,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="stale_coverage_update",
                 sql=pgtrigger.compiler.UpsertTriggerSql(
-                    func="INSERT INTO coalition_stale (kind, key, marked_at) SELECT DISTINCT 'coverage', keys.key, now() FROM (WITH changed_rows AS (SELECT old_rows.* FROM old_rows JOIN new_rows ON new_rows.id = old_rows.id WHERE (old_rows.kind, old_rows.facility_class, old_rows.accused_id, old_rows.occurred_from, old_rows.occurred_until, old_rows.tier, old_rows.longitude, old_rows.latitude, old_rows.place_precision_m, old_rows.sensitive, old_rows.coalition_longitude, old_rows.coalition_latitude, old_rows.public_longitude, old_rows.public_latitude) IS DISTINCT FROM (new_rows.kind, new_rows.facility_class, new_rows.accused_id, new_rows.occurred_from, new_rows.occurred_until, new_rows.tier, new_rows.longitude, new_rows.latitude, new_rows.place_precision_m, new_rows.sensitive, new_rows.coalition_longitude, new_rows.coalition_latitude, new_rows.public_longitude, new_rows.public_latitude) UNION ALL SELECT new_rows.* FROM old_rows JOIN new_rows ON new_rows.id = old_rows.id WHERE (old_rows.kind, old_rows.facility_class, old_rows.accused_id, old_rows.occurred_from, old_rows.occurred_until, old_rows.tier, old_rows.longitude, old_rows.latitude, old_rows.place_precision_m, old_rows.sensitive, old_rows.coalition_longitude, old_rows.coalition_latitude, old_rows.public_longitude, old_rows.public_latitude) IS DISTINCT FROM (new_rows.kind, new_rows.facility_class, new_rows.accused_id, new_rows.occurred_from, new_rows.occurred_until, new_rows.tier, new_rows.longitude, new_rows.latitude, new_rows.place_precision_m, new_rows.sensitive, new_rows.coalition_longitude, new_rows.coalition_latitude, new_rows.public_longitude, new_rows.public_latitude)) SELECT 'reports:' || number FROM (SELECT DISTINCT id / 100 AS number FROM changed_rows) AS blocks) AS keys (key) WHERE keys.key IS NOT NULL; RETURN NULL;",
-                    hash="602b972ad7110b507745100c57d5af35bd5cc9a2",
+                    func="INSERT INTO coalition_stale (kind, key, marked_at) SELECT DISTINCT 'coverage', keys.key, now() FROM (WITH changed_rows AS (SELECT old_rows.* FROM old_rows JOIN new_rows ON new_rows.id = old_rows.id WHERE (old_rows.kind, old_rows.facility_class, old_rows.accused_id, old_rows.occurred_from, old_rows.occurred_until, old_rows.tier, old_rows.longitude, old_rows.latitude, old_rows.place_precision_m, old_rows.sensitive, old_rows.coalition_longitude, old_rows.coalition_latitude, old_rows.public_longitude, old_rows.public_latitude) IS DISTINCT FROM (new_rows.kind, new_rows.facility_class, new_rows.accused_id, new_rows.occurred_from, new_rows.occurred_until, new_rows.tier, new_rows.longitude, new_rows.latitude, new_rows.place_precision_m, new_rows.sensitive, new_rows.coalition_longitude, new_rows.coalition_latitude, new_rows.public_longitude, new_rows.public_latitude) UNION ALL SELECT new_rows.* FROM old_rows JOIN new_rows ON new_rows.id = old_rows.id WHERE (old_rows.kind, old_rows.facility_class, old_rows.accused_id, old_rows.occurred_from, old_rows.occurred_until, old_rows.tier, old_rows.longitude, old_rows.latitude, old_rows.place_precision_m, old_rows.sensitive, old_rows.coalition_longitude, old_rows.coalition_latitude, old_rows.public_longitude, old_rows.public_latitude) IS DISTINCT FROM (new_rows.kind, new_rows.facility_class, new_rows.accused_id, new_rows.occurred_from, new_rows.occurred_until, new_rows.tier, new_rows.longitude, new_rows.latitude, new_rows.place_precision_m, new_rows.sensitive, new_rows.coalition_longitude, new_rows.coalition_latitude, new_rows.public_longitude, new_rows.public_latitude)) SELECT 'reports:' || block FROM (SELECT DISTINCT id / 100 AS block FROM changed_rows) AS blocks) AS keys (key) WHERE keys.key IS NOT NULL; RETURN NULL;",
+                    hash="c7f171a058a372ed7f387cd25b77a3e10268dc50",
                     level="STATEMENT",
                     operation="UPDATE",
                     pgid="pgtrigger_stale_coverage_update_f296b",
@@ -298,8 +359,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="stale_coverage_delete",
                 sql=pgtrigger.compiler.UpsertTriggerSql(
-                    func="INSERT INTO coalition_stale (kind, key, marked_at) SELECT DISTINCT 'coverage', keys.key, now() FROM (WITH changed_rows AS (SELECT * FROM old_rows) SELECT 'reports:' || number FROM (SELECT DISTINCT id / 100 AS number FROM changed_rows) AS blocks) AS keys (key) WHERE keys.key IS NOT NULL; RETURN NULL;",
-                    hash="4b4d2fd63b8871506c4579338f012f2c040f4b9e",
+                    func="INSERT INTO coalition_stale (kind, key, marked_at) SELECT DISTINCT 'coverage', keys.key, now() FROM (WITH changed_rows AS (SELECT * FROM old_rows) SELECT 'reports:' || block FROM (SELECT DISTINCT id / 100 AS block FROM changed_rows) AS blocks) AS keys (key) WHERE keys.key IS NOT NULL; RETURN NULL;",
+                    hash="ff963de7ed6ae178dbb7035fac269356001ee4cd",
                     level="STATEMENT",
                     operation="DELETE",
                     pgid="pgtrigger_stale_coverage_delete_206de",
@@ -354,6 +415,28 @@ class Migration(migrations.Migration):
                 on_delete=django.db.models.deletion.DO_NOTHING,
                 related_name="coverage",
                 to="monitoring.report",
+            ),
+        ),
+        migrations.AddField(
+            model_name="provision",
+            name="binds",
+            field=django.contrib.postgres.fields.ArrayField(
+                base_field=models.SlugField(max_length=40),
+                blank=True,
+                default=list,
+                help_text="Empty: every party",
+                size=None,
+            ),
+        ),
+        migrations.AddField(
+            model_name="provision",
+            name="zones",
+            field=django.contrib.postgres.fields.ArrayField(
+                base_field=models.SlugField(max_length=40),
+                blank=True,
+                default=list,
+                help_text="Empty: everywhere",
+                size=None,
             ),
         ),
         migrations.AddIndex(

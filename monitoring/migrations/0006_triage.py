@@ -11,7 +11,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("coalition", "0003_tombstones"),
-        ("monitoring", "0004_coverage"),
+        ("monitoring", "0005_imports_staged"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

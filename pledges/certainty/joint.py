@@ -45,16 +45,17 @@ def joined(groups: Sequence[Group], columns: Columns, memory: Memory | None = No
         joint = Joint(np.ones(size), np.zeros(size, int), np.zeros(size, np.int8), np.zeros(size))
         joints.append(joint)
         to_simulate, to_multiply = [], []
-        unknown: dict[int, tuple[int, ...]] = {}
+        unknown: dict[int, tuple] = {}
         for t, active in enumerate(group.active):
             slots = [group.courses[line].slot + stretch for line, stretch in active]
             joint.worst[t] = min(active, key=lambda at: p_met[group.courses[at[0]].slot + at[1]])[0]
-            serials = tuple(sorted(columns.serial[slot] for slot in slots))
+            serials = sorted(columns.serial[slot] for slot in slots)
             if memory is not None and serials[0] >= 0:
-                if (found := memory.get(serials)) is not None:
+                key = ("all of", *serials)  # a word first: keys of stretches are numbers, too
+                if (found := memory.get(key)) is not None:
                     joint.p_all[t] = found
                     continue
-                unknown[t] = serials
+                unknown[t] = key
             if all(is_split[slot] for slot in slots):
                 joint.method[t] = max(method[slot] for slot in slots)
                 joint.error[t] = min(1.0, 2 * sum(error[slot] for slot in slots))
@@ -65,9 +66,9 @@ def joined(groups: Sequence[Group], columns: Columns, memory: Memory | None = No
             to_simulate += _multiply(group, run, tables, joint)
         if to_simulate:
             _simulate_joint(group, sorted(to_simulate), joint)
-        for t, serials in unknown.items():
+        for t, key in unknown.items():
             if joint.method[t] == METHODS.index(EXACT):
-                memory.put(serials, float(joint.p_all[t]), CELLS_OF_AN_ENTRY)
+                memory.put(key, float(joint.p_all[t]), CELLS_OF_AN_ENTRY)
     return joints
 
 

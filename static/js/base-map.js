@@ -9,8 +9,8 @@ const SOURCE = "Borders: Natural Earth, simplified. Names: GeoNames (CC BY 4.0)"
 /** Draw the base map; the addresses of its files stand in the page's [data-base-map]. Resolves when it is there. */
 export async function drawBaseMap(map) {
   const { ukraine, neighbours, labels } = document.querySelector("[data-base-map]").dataset;
-  for (const [name, level] of [["land", 150], ["names", 350]]) {
-    map.createPane(name).style.zIndex = level; // the land below an operator's tiles (200), names above them
+  for (const [name, level] of [["land", 150], ["names", 450]]) {
+    map.createPane(name).style.zIndex = level; // the land below an operator's tiles (200), names above what the page draws
     map.getPane(name).style.pointerEvents = "none";
   }
   map.attributionControl?.addAttribution(SOURCE);
@@ -22,8 +22,8 @@ export async function drawBaseMap(map) {
     }),
   );
   const land = (data, className) => L.geoJSON(data, { pane: "land", interactive: false, style: { className } }).addTo(map);
-  land(others, "land");
   land(own, "land land--ukraine");
+  land(others, "land"); // last, so that the line between countries lies above those between units
   const layer = L.layerGroup().addTo(map);
   const write = () => {
     layer.clearLayers();

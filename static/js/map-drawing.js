@@ -11,7 +11,6 @@ const REACH_FROM = 9; // the zoom from which every place shows how exact it is
 export function layersOf(map, addresses) {
   const hexes = L.layerGroup().addTo(map);
   const reaches = L.layerGroup().addTo(map);
-  const shade = L.canvas({ padding: 0.2 });
   const clusters = L.markerClusterGroup({
     maxClusterRadius: 38,
     showCoverageOnHover: false,
@@ -69,14 +68,12 @@ export function layersOf(map, addresses) {
   const drawReaches = () => {
     reaches.clearLayers();
     if (map.getZoom() < REACH_FROM) return;
-    const colour = getComputedStyle(map.getContainer()).getPropertyValue("--reach") || "#777";
     for (const mark of marks.values()) {
       if (!mark.reach || !map.getBounds().contains(mark.reach.at)) continue;
-      const style = { renderer: shade, radius: mark.reach.radius, color: colour, weight: 1, opacity: 0.55, fillOpacity: 0.04, interactive: false };
-      L.circle(mark.reach.at, style).addTo(reaches);
+      L.circle(mark.reach.at, { className: "reach", radius: mark.reach.radius, interactive: false }).addTo(reaches);
     }
   };
-  map.on("zoomend", drawReaches);
+  map.on("moveend", drawReaches);
 
   const draw = (drawing) => {
     hexes.clearLayers();

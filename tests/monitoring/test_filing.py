@@ -209,6 +209,14 @@ def test_a_place_is_put_into_its_sector_and_a_vague_one_into_none(monitor):
     assert (vague.sector_id, vague.cell, vague.too_vague) == (None, None, True)
 
 
+def test_a_place_can_be_taken_away_and_made_vague(monitor):
+    report = filed(monitor, place="48.4567, 35.2345")
+    vague = filing.revise(report.pk, {"place_precision_m": 30_000.0}, by=monitor, based_on=None)
+    assert (vague.cell, vague.longitude) == (None, 35.2345)
+    gone = filing.revise(report.pk, {"place": ""}, by=monitor, based_on=None)
+    assert (gone.longitude, gone.place_precision_m, gone.coalition_longitude) == (None, None, None)
+
+
 def test_a_name_alone_is_no_point(monitor):
     report = filed(monitor, place_name="Avdiivka")
     assert (report.place_name, report.longitude, report.cell) == ("Avdiivka", None, None)

@@ -1,0 +1,1 @@
+"""The kinds of files that reports come in: one module for each layout."""
