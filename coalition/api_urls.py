@@ -1,14 +1,13 @@
 """Composition: what stands under /api/v1/."""
 
 from django.urls import include, path, re_path
-from drf_spectacular.views import SpectacularAPIView
 from rest_framework.routers import DefaultRouter
 
 from coalition import exports_api, kernel_api, ogc
 from coalition.api import CoalitionViewSet
 from coalition.changes import ChangesViewSet
 from coalition.refusals import no_such_address
-from coalition.schema import docs
+from coalition.schema import DescribedOnce, docs
 from monitoring import agreements_api, counts_api, incidents_api
 from monitoring import api as monitoring_api
 from pledges import api as pledges_api
@@ -49,7 +48,7 @@ COLLECTIONS = [
 app_name = "api"
 urlpatterns = [
     path("changes/", ChangesViewSet.as_view({"get": "list"}, resources=CHANGING), name="changes"),
-    path("schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("schema/", DescribedOnce.as_view(), name="schema"),
     path("docs/", docs, name="docs"),
     path("", include(router.urls)),
     re_path("", no_such_address),
