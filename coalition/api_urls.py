@@ -6,8 +6,9 @@ from rest_framework.routers import DefaultRouter
 from coalition import exports_api, kernel_api, ogc
 from coalition.api import CoalitionViewSet
 from coalition.changes import ChangesViewSet
+from coalition.description import DescribedOnce
 from coalition.refusals import no_such_address
-from coalition.schema import DescribedOnce, docs
+from coalition.schema import docs
 from monitoring import agreements_api, counts_api, incidents_api
 from monitoring import api as monitoring_api
 from pledges import api as pledges_api
@@ -43,6 +44,7 @@ CHANGING = {
 COLLECTIONS = [
     ogc.Collection("sectors", "Areas", kernel_api.SectorViewSet),
     ogc.Collection("reports", "Reports", monitoring_api.ReportViewSet, times=("occurred_from", "occurred_until")),
+    ogc.Collection("incidents", "Incidents", incidents_api.IncidentViewSet, times=("occurred_from", "occurred_until")),
 ]
 
 app_name = "api"

@@ -1,16 +1,11 @@
 """How the API describes itself: OpenAPI 3.1 with every error it gives, and a page to read it offline."""
 
-from functools import cache
-
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
-from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiParameter
-from drf_spectacular.views import SpectacularAPIView
 from rest_framework import serializers
-from rest_framework.response import Response
 
 from coalition.access import demand
 
@@ -149,22 +144,6 @@ class Schema(AutoSchema):
         if absent and "required" in schema:
             schema["required"] = [name for name in schema["required"] if name not in absent]
         return schema
-
-
-class DescribedOnce(SpectacularAPIView):
-    """The document itself. It is the same for everybody and costs a second, so each process makes it once."""
-
-    def _get_schema_response(self, request):
-        version = self.api_version or request.version or self._get_version_parameter(request)
-        return Response(
-            data=the_document(),
-            headers={"Content-Disposition": f'inline; filename="{self._get_filename(request, version)}"'},
-        )
-
-
-@cache
-def the_document() -> dict:
-    return SchemaGenerator().get_schema(request=None, public=True)
 
 
 @require_safe
