@@ -162,11 +162,18 @@ class CoalitionViewSet(ApiViewSet):
             }
         return known
 
+    def filter_queryset(self, queryset: QuerySet) -> QuerySet:
+        """Return the rows that the filters in the address leave; without one, none of them is built."""
+        if self.filterset_class.base_filters.keys().isdisjoint(self.request.query_params):
+            return queryset
+        return super().filter_queryset(queryset)
+
     def list(self, request, *args, **kwargs):
         queryset = self.filter_queryset(self.get_queryset())
         fields = asked_fields(request, self.columns, actor_of(request.user))
         if isinstance(request.accepted_renderer, Export):
-            return self.file(self.rows(Order.asked(request, self).sort(queryset), fields))
+            order = Order.asked(request, self) if "ordering" in request.query_params else Order("pk", falling=False)
+            return self.file(self.rows(order.sort(queryset), fields))  # by key it begins at once, unsorted
         found, onwards, back = self.paginator.page(
             queryset, request, self, lambda some, limit: self.rows(some, fields).objects(limit)
         )

@@ -4,11 +4,12 @@ from django.urls import include, path, re_path
 from drf_spectacular.views import SpectacularAPIView
 from rest_framework.routers import DefaultRouter
 
-from coalition import exports_api, kernel_api
+from coalition import exports_api, kernel_api, ogc
 from coalition.api import CoalitionViewSet
 from coalition.changes import ChangesViewSet
 from coalition.refusals import no_such_address
 from coalition.schema import docs
+from monitoring import agreements_api, counts_api, incidents_api
 from monitoring import api as monitoring_api
 from pledges import api as pledges_api
 from pledges import readiness_api
@@ -26,13 +27,24 @@ router.register("requirements", pledges_api.RequirementViewSet, basename="requir
 router.register("pledges", pledges_api.PledgeViewSet, basename="pledges")
 router.register("allocations", pledges_api.AllocationViewSet, basename="allocations")
 router.register("readiness", readiness_api.ReadinessViewSet, basename="readiness")
+router.register("reports/daily", counts_api.DailyViewSet, basename="reports-daily")
+router.register("reports/hexes", counts_api.HexViewSet, basename="reports-hexes")
 router.register("reports", monitoring_api.ReportViewSet, basename="reports")
+router.register("incidents", incidents_api.IncidentViewSet, basename="incidents")
 router.register("parties", monitoring_api.PartyViewSet, basename="parties")
 router.register("sources", monitoring_api.SourceViewSet, basename="sources")
+router.register("agreements", agreements_api.AgreementViewSet, basename="agreements")
+router.register("provisions", agreements_api.ProvisionViewSet, basename="provisions")
+router.register("terms", agreements_api.TermViewSet, basename="terms")
 
 CHANGING = {
     name: viewset for name, viewset, _ in router.registry if issubclass(viewset, CoalitionViewSet) and viewset.versioned
 }
+
+COLLECTIONS = [
+    ogc.Collection("sectors", "Areas", kernel_api.SectorViewSet),
+    ogc.Collection("reports", "Reports", monitoring_api.ReportViewSet, times=("occurred_from", "occurred_until")),
+]
 
 app_name = "api"
 urlpatterns = [

@@ -27,6 +27,7 @@ class KeysetPagination(BasePagination):
     """
 
     parameters = ("cursor", "limit", "ordering", "fields")
+    largest = LARGEST
 
     def page(
         self, queryset: QuerySet, request, view, read: Callable[[QuerySet, int], list[Placed]]
@@ -34,7 +35,7 @@ class KeysetPagination(BasePagination):
         """Return the rows of the page the request asks for, as ``read`` gives them, and the links on and back."""
         self.request = request
         self.order = Order.asked(request, view)
-        size = _size(request)
+        size = self.size(request)
         cursor = self._read(request.query_params.get("cursor"))
         backwards = bool(cursor and cursor["back"])
         rows = self.order.sort(queryset, backwards=backwards)
@@ -49,6 +50,13 @@ class KeysetPagination(BasePagination):
         onwards = self._link(found[-1], back=False) if found and has_next else None
         back = self._link(found[0], back=True) if found and has_previous else None
         return [row.text for row in found], onwards, back
+
+    def size(self, request) -> int:
+        """Return how many rows the page may have. Raises a 400."""
+        asked = request.query_params.get("limit", str(SIZE))
+        if not (asked.isascii() and asked.isdigit() and 1 <= int(asked[:9]) <= self.largest):
+            raise Refused({"limit": [f"A whole number from 1 to {self.largest}."]})
+        return int(asked)
 
     def _link(self, row: Placed, *, back: bool) -> str:
         value = row.order
@@ -195,13 +203,6 @@ def _field(model: type[Model], path: str):
     except FieldDoesNotExist as error:
         raise ValueError(f"{path} is not a field to order by") from error
     return field.target_field if field.is_relation else field
-
-
-def _size(request) -> int:
-    asked = request.query_params.get("limit", str(SIZE))
-    if not (asked.isascii() and asked.isdigit() and 1 <= int(asked[:9]) <= LARGEST):
-        raise Refused({"limit": [f"A whole number from 1 to {LARGEST}."]})
-    return int(asked)
 
 
 def fields_parameter(view) -> dict:

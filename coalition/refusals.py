@@ -23,7 +23,7 @@ from rest_framework.response import Response
 
 from coalition.editing import Refused, VersionStale, etag
 
-API = "/api/"  # below here an error is JSON, everywhere else a page
+API = ("/api/", "/ogc")  # below here an error is JSON, everywhere else a page
 WHOLE = "non_field_errors"  # the key for what belongs to no single field
 
 log = logging.getLogger(__name__)

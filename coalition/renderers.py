@@ -23,7 +23,7 @@ from rest_framework.renderers import BaseRenderer, JSONRenderer
 from coalition.columns import Column, Kind, Point
 from coalition.rows import PIECE_BYTES, UNIT_SEPARATOR, Rows
 
-ROW_GROUP_BYTES = 8_000_000  # of CSV, for each row group of a Parquet file
+ROW_GROUP_BYTES = 3_000_000  # of CSV, for each row group of a Parquet file
 ROWS_OF_A_SHEET = 1_048_575  # Excel's, without the header
 LONGEST_CELL = 32_767  # Excel's, in characters
 WGS84 = {

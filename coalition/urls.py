@@ -3,7 +3,8 @@
 from django.contrib import admin
 from django.urls import include, path
 
-from coalition import token_views, views
+from coalition import ogc, token_views, views
+from coalition.api_urls import COLLECTIONS
 from coalition.imports import views as imports
 
 job_urls = [
@@ -39,6 +40,7 @@ urlpatterns = [
     path("accounts/", include("allauth.urls")),
     path("admin/", admin.site.urls),
     path("api/v1/", include("coalition.api_urls")),
+    path("ogc/", include((ogc.urls_of(COLLECTIONS), "ogc"))),
 ]
 
 handler400 = "coalition.refusals.bad_request"

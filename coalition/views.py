@@ -1,6 +1,6 @@
 """Pages that put the apps together: the overview, and the long work people wait for."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -12,6 +12,10 @@ from coalition import jobs
 from coalition.access import actor_of, can
 from coalition.models import Condition, Job, Operation
 from coalition.pages import for_members, operation_of, operations_of, page_of
+from monitoring.on_the_map import Asked
+from monitoring.trends import by_class, newest_day, seven_bars
+from monitoring.views.trends import freshness as freshness_of_counts
+from monitoring.views.trends import rows_address
 from pledges import readiness
 from pledges.models import Pledge, PledgeStep
 from pledges.views.readiness import Question, freshness, linked, own_stricter
@@ -41,6 +45,7 @@ def overview(request: HttpRequest) -> HttpResponse:
         **_since_yesterday(request, operation),
         **_to_do(request, operation),
         **freshness(operation),
+        "reported": _reported(request, question.today),
     }
     return render(request, "overview.html", context)
 
@@ -52,6 +57,31 @@ def _since_yesterday(request: HttpRequest, operation: Operation) -> dict:
     steps = steps.exclude(user=None).select_related("pledge__nation", "user").order_by("-pk")
     conditions = Condition.objects.visible_to(user).filter(operation=operation, changed_at__gte=since, version__gt=1)
     return {"steps": steps[:ROWS], "conditions_changed": conditions.order_by("-changed_at")[:ROWS]}
+
+
+def _reported(request: HttpRequest, today: date) -> dict:
+    """What was reported of the last whole day, against the day before, and today so far; each class of source apart."""
+    tier = actor_of(request.user).tier
+    day = today - timedelta(days=1)
+    so_far = {each.source_class: each.compared for each in by_class(tier, Asked(today, today))}
+    classes = by_class(tier, Asked(day, day))
+    return {
+        "day": day,
+        "before": day - timedelta(days=1),
+        "week_ago": day - timedelta(days=6),
+        "classes": [
+            {
+                "trend": trend,
+                "href": rows_address(day, day, source_class=trend.source_class) if trend.source_class else "",
+                "bars": seven_bars(trend),
+                "so_far": so_far.get(trend.source_class),
+                "so_far_href": rows_address(today, today, source_class=trend.source_class),
+            }
+            for trend in classes
+        ],
+        "newest": None if any(any(trend.seven_days) for trend in classes) else newest_day(tier, today),
+        **freshness_of_counts(),
+    }
 
 
 def _to_do(request: HttpRequest, operation: Operation) -> dict:

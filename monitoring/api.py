@@ -4,6 +4,7 @@ from django.db.models import Case, CharField, F, FloatField, Func, Q, Value, Whe
 from django.urls import reverse
 from django_filters import rest_framework as filters
 from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.parsers import MultiPartParser
@@ -13,7 +14,7 @@ from coalition.access import Actor, Tier
 from coalition.api import CoalitionViewSet, TierField, tier_column, visible
 from coalition.columns import Column, Columns, Kind, Point
 from coalition.models import ApiToken
-from monitoring import evidence, filing
+from monitoring import evidence, filing, triage_api
 from monitoring.filters import ReportFilter
 from monitoring.kinds import CountUnit, Facility
 from monitoring.kinds import Kind as What
@@ -209,7 +210,7 @@ class EvidenceListSerializer(serializers.Serializer):
 # --- The addresses --------------------------------------------------------------------------
 
 
-class ReportViewSet(CoalitionViewSet):
+class ReportViewSet(triage_api.TriageSteps, CoalitionViewSet):
     """Accounts of violations, one by one source each. Places are shown as exactly as the reader's tier may see them."""
 
     queryset = Report.objects.all()
@@ -217,20 +218,29 @@ class ReportViewSet(CoalitionViewSet):
     filterset_class = ReportFilter
     orderings = {"id": "id", "occurred_from": "occurred_from"}
     default_ordering = "-occurred_from"
-    inputs = {"create": ReportInput, "partial_update": ReportChange, "attach": EvidenceInput}
+    inputs = {
+        "create": ReportInput,
+        "partial_update": ReportChange,
+        "attach": EvidenceInput,
+        **triage_api.INPUTS,
+    }
+    queries = triage_api.QUERIES
     outputs = {
+        **triage_api.OUTPUTS,
         "evidence": EvidenceListSerializer,
         "attach": EvidenceSerializer,
         "evidence_file": {(200, "application/octet-stream"): OpenApiTypes.BINARY},
     }
     creates = ("create",)
-    changes = ("partial_update", "take_back")
+    changes = ("partial_update", "take_back", *triage_api.CHANGES)
+    worked_out = ("occurrence", "incident")  # its incident's, which may be judged or hidden without it
     write_scope = ApiToken.Scope.FILE_REPORTS
     write_actions = {
         "create": "file_report",
         "partial_update": "edit_report",
         "take_back": "edit_report",
         "attach": "file_report",
+        **triage_api.ACTIONS,
     }
 
     def get_queryset(self):
@@ -272,6 +282,7 @@ class ReportViewSet(CoalitionViewSet):
         kept = evidence.attach(report.pk, self.input()["file"], by=request.user)
         return Response(EvidenceSerializer(kept).data, status=201)
 
+    @extend_schema(operation_id="reports_evidence_file_retrieve")
     @action(detail=True, methods=["get"], url_path=r"evidence/(?P<evidence_id>[0-9]{1,18})")
     def evidence_file(self, request, *args, evidence_id: str, **kwargs):
         """One file, as an attachment."""

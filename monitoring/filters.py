@@ -13,6 +13,8 @@ from django.core.exceptions import ValidationError
 from django.db.models import BooleanField, F, Func, Q, QuerySet, Value
 from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
 
 from coalition.access import Tier, actor_of
 from coalition.editing import FIRST_DAY, LAST_DAY, is_id
@@ -43,6 +45,7 @@ class DayOrInstantField(forms.CharField):
         return found
 
 
+@extend_schema_field(OpenApiTypes.STR)
 class DayOrInstantFilter(django_filters.Filter):
     field_class = DayOrInstantField
 
@@ -68,6 +71,7 @@ class BoxField(forms.CharField):
         return west, south, east, north
 
 
+@extend_schema_field(OpenApiTypes.STR)
 class BoxFilter(django_filters.Filter):
     field_class = BoxField
 

@@ -14,9 +14,7 @@ class JudgementForm(forms.Form):
     """Occurrence, finding and attribution, each with how sure and why."""
 
     version = forms.IntegerField(widget=forms.HiddenInput)
-    occurrence = forms.ChoiceField(
-        choices=[(status.value, status.label) for status in judging.VERDICTS], label="Did it happen?"
-    )
+    occurrence = forms.ChoiceField(choices=judging.VERDICT_CHOICES, label="Did it happen?")
     occurrence_confidence = forms.ChoiceField(
         choices=[("", "Choose"), *Confidence.choices], required=False, label="How sure"
     )

@@ -33,6 +33,7 @@ JUDGED = (
 )
 # What an incident can be judged to be; received and screened are where reports stand.
 VERDICTS = [status for status in Occurrence if status not in (*OUT, Occurrence.RECEIVED, Occurrence.SCREENED)]
+VERDICT_CHOICES = [(status.value, status.label) for status in VERDICTS]
 NOT_ESTABLISHED = (Occurrence.REFUTED, Occurrence.UNSUBSTANTIATED, Occurrence.CANNOT_VERIFY)
 SAID_OF = (Incident.Finding.VIOLATION, Incident.Finding.PERMITTED)  # findings on something that happened
 SAID = ("party", "stance", "said_on", "text", "source_url")

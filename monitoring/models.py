@@ -24,7 +24,7 @@ COUNT = {"validators": [MaxValueValidator(LARGEST)], "null": True, "blank": True
 # What a change makes stale in the counts: see ``monitoring.rollups`` for the keys. A statement that changes many rows of
 # a day marks the whole day. An incident and its reports are marked by the incident's id and looked up by the worker,
 # who sees all of them: the writer need not.
-WHOLE_DAY_FROM = 100
+WHOLE_DAY_FROM = 20
 COUNTS_OF_REPORTS = marks_stale(
     "counts",
     f"""

@@ -12,12 +12,14 @@ from functools import lru_cache
 from typing import Any
 
 import h3.api.basic_int as h3
-from django.db.models import BooleanField, F, Func, Q, QuerySet, Sum, Value
+from django.db.models import F, Q, QuerySet, Sum, Value
 
 from coalition.access import Tier, actor_of
 from monitoring import places
+from monitoring.filters import AsBox, IsWithin
 from monitoring.models import CountedTally, HexCount, HexMonth, Incident, PointAt, Report
 from monitoring.placing import seen_place
+from monitoring.seeing import COARSER_BY_M
 
 MOST_POINTS = 2_000  # more than this is hexes, and a sentence that says so
 MOST_HEXES = 2_000  # more than this is drawn in bigger hexes
@@ -59,6 +61,11 @@ class Asked:
     occurrences: tuple[str, ...] = ()
     source_class: str = ""
     sector: int | None = None
+
+    @property
+    def length(self) -> int:
+        """How many days."""
+        return (self.last - self.first).days + 1
 
 
 @dataclass(frozen=True)
@@ -140,8 +147,12 @@ def picture(user: Any, asked: Asked, zoom: int) -> Picture:
 
 
 def hexes(user: Any, asked: Asked) -> list[Hex]:
-    """Return the cells of resolution 5 that touch the box and hold events or reports, in no order."""
-    tier = actor_of(user).tier
+    """Return the cells of resolution 5 that touch the box and hold events or reports, as the user sees them."""
+    return hexes_of(actor_of(user).tier, asked)
+
+
+def hexes_of(tier: int, asked: Asked) -> list[Hex]:
+    """Return the cells of resolution 5 that touch the box and hold events or reports as a tier sees them, in no order."""
     sums: dict[int, list[int]] = defaultdict(lambda: [0, 0])
     for rows in _rollups(asked, tier):
         counted = rows.order_by().values_list("cell").annotate(Sum("events"), Sum("reports"))
@@ -152,15 +163,22 @@ def hexes(user: Any, asked: Asked) -> list[Hex]:
     return [Hex(cell, *both) for cell, both in sums.items() if asked.box is None or _touches(cell, asked.box)]
 
 
+def daily_within(tier: int, asked: Asked) -> QuerySet[HexCount]:
+    """Return the counts of days in the cells that touch the box of the question."""
+    cells = [each.cell for each in hexes_of(tier, asked)]
+    counted = HexCount.objects.seen_at(tier).filter(matching(asked), cell__in=cells)
+    return counted.filter(day__range=(asked.first, asked.last)).order_by()
+
+
 def _rollups(asked: Asked, tier: int) -> list[QuerySet]:
     """Return querysets that together hold the days once: whole months from HexMonth, the rest from HexCount."""
-    matching = _matching(asked)
-    days = HexCount.objects.seen_at(tier).filter(matching, cell__isnull=False)
+    let_pass = matching(asked)
+    days = HexCount.objects.seen_at(tier).filter(let_pass, cell__isnull=False)
     first_month = _month_from(asked.first)
     after_last = _month_of(asked.last + timedelta(days=1))
     if first_month >= after_last:
         return [days.filter(day__range=(asked.first, asked.last))]
-    months = HexMonth.objects.seen_at(tier).filter(matching, month__gte=first_month, month__lt=after_last)
+    months = HexMonth.objects.seen_at(tier).filter(let_pass, month__gte=first_month, month__lt=after_last)
     edges = Q(day__range=(asked.first, first_month - timedelta(days=1))) | Q(day__range=(after_last, asked.last))
     return [months, days.filter(edges)]
 
@@ -174,7 +192,7 @@ def _month_from(day: date) -> date:
     return day if day.day == 1 else _month_of(_month_of(day) + timedelta(days=32))
 
 
-def _matching(asked: Asked) -> Q:
+def matching(asked: Asked) -> Q:
     """Return the filters in the columns that all rollups share."""
     matching = Q()
     if asked.kinds:
@@ -192,7 +210,7 @@ def _matching(asked: Asked) -> Q:
 
 def _nowhere(user: Any, asked: Asked) -> dict[str, int]:
     """Return how many events of these days and filters have a place too vague for the map, and how many have none."""
-    rows = HexCount.objects.seen_at(actor_of(user).tier).filter(_matching(asked), cell__isnull=True)
+    rows = HexCount.objects.seen_at(actor_of(user).tier).filter(matching(asked), cell__isnull=True)
     rows = rows.filter(day__range=(asked.first, asked.last)).order_by()
     counted = dict(rows.values_list("place").annotate(Sum("events")))
     return {
@@ -234,22 +252,11 @@ def _touches(cell: int, box: Box) -> bool:
 # --- Points -------------------------------------------------------------------------------
 
 
-class InBox(Func):
-    """True where the point of two columns lies in a box: `PointAt` and its GiST index, in the spelling of PostgreSQL."""
-
-    template = "%(expressions)s"
-    arg_joiner = " <@ "
-    output_field = BooleanField()
-
-    def __init__(self, longitude: str, latitude: str, box: Box):
-        corners = (PointAt(Value(box.west), Value(box.south)), PointAt(Value(box.east), Value(box.north)))
-        super().__init__(PointAt(longitude, latitude), Func(*corners, function="box"))
-
-
 def within_box(rows: QuerySet, user: Any, box: Box) -> QuerySet:
     """Keep reports or incidents whose place, as the user sees it, lies in the box."""
-    columns = seen_place(actor_of(user).tier)
-    return rows.filter(InBox(columns.longitude, columns.latitude, box))
+    seen = seen_place(actor_of(user).tier)
+    corners = AsBox(Value(f"({box.east},{box.north}),({box.west},{box.south})"))
+    return rows.filter(IsWithin(PointAt(F(seen.longitude), F(seen.latitude)), corners))
 
 
 def points(user: Any, asked: Asked, limit: int) -> list[Dot]:
@@ -288,7 +295,7 @@ def _dots(noun: str, rows: QuerySet, user: Any, asked: Asked, limit: int) -> lis
         Dot(
             noun=noun,
             id=pk,
-            place=places.Point(longitude, latitude, precision_m + (_COARSER_M[tier] if sensitive else 0)),
+            place=places.Point(longitude, latitude, precision_m + (COARSER_BY_M[Tier(tier)] if sensitive else 0)),
             place_name="" if sensitive and tier < Tier.PLANNING else place_name,  # a name can be exact, too
             kind=kind,
             accused_id=accused_id,
@@ -298,9 +305,6 @@ def _dots(noun: str, rows: QuerySet, user: Any, asked: Asked, limit: int) -> lis
         for pk, longitude, latitude, precision_m, sensitive, place_name, kind, accused_id, occurred_from, occurrence
         in values
     ]  # fmt: skip
-
-
-_COARSER_M = {Tier.PLANNING: 0, Tier.COALITION: places.GRID_M, Tier.PUBLIC: places.CELL_M}
 
 
 # --- Days ---------------------------------------------------------------------------------

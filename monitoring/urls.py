@@ -2,7 +2,7 @@
 
 from django.urls import include, path
 
-from monitoring.views import agreements, incidents, places, reports, triage
+from monitoring.views import agreements, incidents, places, reports, trends, triage
 from monitoring.views import map as map_views
 
 map_urls = [
@@ -62,7 +62,10 @@ agreement_urls = [
         "agreements/<slug:code>/<slug:what>/<int:thing_id>/take-back/", agreements.take_back, name="agreement-take-back"
     ),
 ]
-trend_urls = []
+trend_urls = [
+    path("trends/", trends.page, name="trends"),
+    path("trends/age/", trends.age, name="trends_age"),
+]
 
 urlpatterns = [
     path(

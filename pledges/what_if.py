@@ -5,7 +5,7 @@ For the planning tier alone. A scenario is its address: ``Scenario`` reads it an
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
@@ -271,15 +271,15 @@ def _day(asked, operation: Operation, today: date, complain) -> date:
 
 
 def compare(scenario: Scenario) -> Comparison:
-    """Return the scenario beside the plan as it is, on the scenario's day. The whole plan is worked out twice."""
+    """Return the scenario beside the plan as it is, on the scenario's day. That day is worked out twice."""
     operation = scenario.operation
     today = operation.today()
     ids = _capabilities_of(operation)
-    before = question(operation, ids, today=today)
+    number = (scenario.on - today).days
+    before = _of_day(question(operation, ids, today=today), number)
     plain = supposed = _answers(before)
     if not scenario.is_empty:
-        supposed = _answers(question(operation, ids, today=today, supposed=scenario.supposed))
-    number = (scenario.on - today).days
+        supposed = _answers(_of_day(question(operation, ids, today=today, supposed=scenario.supposed), number))
     lines: dict[int, list[float | None]] = {}
     for capability_id, answer in plain.items():
         other = supposed[capability_id]
@@ -355,8 +355,28 @@ def _effect(key: int | str, low: float, high: float, hardest: dict[int, float]) 
 def _asked(scenario: Scenario) -> tuple[Question, int]:
     today = scenario.operation.today()
     ids = _capabilities_of(scenario.operation)
-    asked = question(scenario.operation, ids, today=today, supposed=scenario.supposed)
-    return asked, (scenario.on - today).days
+    number = (scenario.on - today).days
+    return _of_day(question(scenario.operation, ids, today=today, supposed=scenario.supposed), number), number
+
+
+def _of_day(asked: Question, number: int) -> Question:
+    """Return the question about this day alone, and about lines alone: a day's answer hangs on no other day."""
+    groups, lines = {}, {}
+    for pk, group in asked.groups.items():
+        active = [
+            (requirement_id, plan)
+            for requirement_id, plan in zip(asked.lines[pk], group.lines, strict=True)
+            if plan.first <= number <= plan.last
+        ]
+        if active:
+            lines[pk] = tuple(requirement_id for requirement_id, _ in active)
+            groups[pk] = certainty.Capability(tuple(_plan_of_day(plan, number) for _, plan in active), pool=())
+    return replace(asked, groups=groups, lines=lines)
+
+
+def _plan_of_day(plan: certainty.Plan, number: int) -> certainty.Plan:
+    standing = tuple(piece for piece in plan.contributions if piece.first <= number <= piece.last)
+    return replace(plan, first=number, last=number, contributions=standing)
 
 
 Answers = dict[int, certainty.CapabilityAnswer]

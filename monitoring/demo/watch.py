@@ -45,7 +45,7 @@ from monitoring.placing import Areas
 HERE = Path(__file__).parent
 KYIV, MOSCOW = ZoneInfo("Europe/Kyiv"), ZoneInfo("Europe/Moscow")
 SEED = 2025
-PARTIES = {"ru": "Russia", "ua": "Ukraine"}
+PARTIES = {"ru": "Russian Federation", "ua": "Ukraine"}
 HALF_A_SITE = 0.02  # degrees: squares of about 4 km by 3 km
 MOMENT = timedelta(microseconds=1)
 

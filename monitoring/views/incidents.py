@@ -12,7 +12,7 @@ from coalition.access import actor_of, can
 from coalition.complaints import sentences, show, two_versions
 from coalition.history import changes_of
 from coalition.pages import for_members, page_of, page_or_part, sorted_by
-from monitoring import describing, judging, merging, stories
+from monitoring import describing, judging, merging, provisions, stories
 from monitoring.filing import zone_of_today
 from monitoring.incident_filters import IncidentFilter
 from monitoring.incident_forms import IncidentForm, JudgementForm, ResponseForm, VerifyForm
@@ -107,6 +107,7 @@ def _context(request: HttpRequest, thing: Incident, response_form: ResponseForm 
         "absorbed": Incident.objects.visible_to(user).filter(merged_into=thing).order_by("pk"),
         "responses": PartyResponse.objects.visible_to(user).filter(incident=thing).select_related("party"),
         "response_form": response_form or (ResponseForm() if may_judge else None),
+        "coverage": provisions.coverage_of(thing, user),
         "changes": changes_of(thing, without=NOT_IN_HISTORY | places_hidden_from(thing, user)),
         "may_merge": may_merge,
         "may_judge": may_judge,

@@ -8,9 +8,12 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
+from coalition.editing import FIRST_DAY, LAST_DAY
+from coalition.forms import DayInput
 from coalition.models import Sector
 from coalition.pages import for_members, operation_of, operations_of, page_or_part
 from monitoring import gazetteer, on_the_map, places, rollups
+from monitoring.filters import BoxField
 from monitoring.kinds import FAMILY_OF, KINDS_OF, Family, Kind
 from monitoring.models import OUT, Occurrence, Party, Source
 from monitoring.on_the_map import Asked, Box, Dot, Hex, Picture
@@ -21,11 +24,23 @@ LONGEST_DAYS = 20 * 366
 COUNTED = [choice for choice in Occurrence.choices if choice[0] not in OUT]
 
 
+class DayField(forms.DateField):
+    """A day that may be asked for, in the browser's own date picker."""
+
+    widget = DayInput
+
+    def clean(self, value) -> date | None:
+        day = super().clean(value)
+        if day is not None and not FIRST_DAY <= day <= LAST_DAY:
+            raise forms.ValidationError(f"Days lie between {FIRST_DAY} and {LAST_DAY}.")
+        return day
+
+
 class MapForm(forms.Form):
     """What the map shows. The names are those of the API's filters of reports."""
 
-    occurred_after = forms.DateField(label="From", widget=forms.DateInput({"type": "date"}, format="%Y-%m-%d"))
-    occurred_before = forms.DateField(label="Until", widget=forms.DateInput({"type": "date"}, format="%Y-%m-%d"))
+    occurred_after = DayField(label="From")
+    occurred_before = DayField(label="Until")
     family = forms.ChoiceField(choices=[("", "All families"), *Family.choices], required=False)
     kind = forms.ChoiceField(choices=[("", "All kinds"), *Kind.choices], required=False)
     accused = forms.ModelChoiceField(
@@ -41,23 +56,9 @@ class MapForm(forms.Form):
         empty_label="Everywhere",
         required=False,
     )
-    bbox = forms.CharField(required=False, widget=forms.HiddenInput)
+    bbox = BoxField(required=False, widget=forms.HiddenInput)
     zoom = forms.IntegerField(required=False, min_value=0, max_value=20, widget=forms.HiddenInput)
-    on = forms.DateField(required=False, widget=forms.HiddenInput(attrs={"data-slider": "on"}))
-
-    def clean_bbox(self) -> Box | None:
-        """Read "west,south,east,north"."""
-        text = self.cleaned_data["bbox"]
-        if not text:
-            return None
-        try:
-            west, south, east, north = (float(part) for part in text.split(","))
-        except ValueError:
-            raise forms.ValidationError("A box is west,south,east,north in degrees.") from None
-        # A comparison with NaN is False, so this refuses it as well.
-        if not (-540 <= west <= east <= 540 and -90 <= south <= north <= 90):
-            raise forms.ValidationError("A box is west,south,east,north in degrees, the smaller number first.")
-        return Box(max(west, -180.0), south, min(east, 180.0), north)
+    on = DayField(required=False, widget=forms.HiddenInput)
 
     def clean(self) -> dict:
         """Refuse days in the wrong order, and a kind of another family."""
@@ -77,7 +78,7 @@ class MapForm(forms.Form):
         return Asked(
             first=found["occurred_after"],
             last=found["occurred_before"],
-            box=found["bbox"],
+            box=Box(*found["bbox"]) if found.get("bbox") else None,
             kinds=(found["kind"],) if found["kind"] else tuple(KINDS_OF[Family(family)]) if family else (),
             accused=found["accused"].pk if found["accused"] else None,
             occurrences=(found["occurrence"],) if found["occurrence"] else (),

@@ -19,7 +19,7 @@ from coalition.complaints import sentences, show, two_versions
 from coalition.history import changes_of
 from coalition.pages import MOST_COUNTED, for_members, keyset_page_of, page_or_part
 from coalition.renderers import EXPORTS
-from monitoring import duplicates, evidence, filing
+from monitoring import duplicates, evidence, filing, provisions
 from monitoring.filters import ReportFilter
 from monitoring.forms import METRES, TIMES_OF_DAY, ReportForm, initial_of
 from monitoring.models import Evidence, Incident, Occurrence, Report
@@ -94,6 +94,7 @@ def report(request: HttpRequest, report_id: int) -> HttpResponse:
         "evidence": Evidence.objects.visible_to(user).filter(report=thing).select_related("added_by"),
         # What stood in the file says where it was.
         "original": None if seen.is_coarse else thing.original,
+        "coverage": provisions.coverage_of(thing, user),
         "changes": changes_of(thing, without=NOT_IN_HISTORY | places_hidden_from(thing, user)),
         "may_edit": can(user, "edit_report"),
         "may_file": can(user, "file_report"),

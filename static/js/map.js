@@ -66,8 +66,9 @@ function start(map, frame) {
   };
   const noteView = () => {
     const bounds = map.getBounds();
-    const sides = [bounds.getWest(), bounds.getSouth(), bounds.getEast(), bounds.getNorth()];
-    form.elements.bbox.value = sides.map((side) => side.toFixed(3)).join(",");
+    const within = (value, most) => Math.min(most, Math.max(-most, value)).toFixed(3);
+    const sides = [[bounds.getWest(), 180], [bounds.getSouth(), 90], [bounds.getEast(), 180], [bounds.getNorth(), 90]];
+    form.elements.bbox.value = sides.map(([value, most]) => within(value, most)).join(",");
     form.elements.zoom.value = map.getZoom();
   };
 

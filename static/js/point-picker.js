@@ -49,6 +49,23 @@ function start(map, picker) {
     show(answer, typedIn);
     if (move) map.setView([answer.latitude, answer.longitude], Math.max(map.getZoom(), 10));
   };
+  const clear = () => {
+    for (const name of [...SPELLINGS, "longitude", "latitude", "precision"]) {
+      const input = field(name);
+      if (input) input.value = "";
+    }
+    mark.remove();
+    reach.remove();
+    say("");
+  };
+  // What the page came with is only drawn: reading it anew would change how exact it was said to be.
+  const drawGiven = async (text) => {
+    const response = await fetch(`${convert}?${new URLSearchParams({ text })}`);
+    if (!response.ok) return;
+    const answer = await response.json();
+    draw({ ...answer, precision_m: Number(field("precision")?.value) || answer.precision_m });
+    map.setView([answer.latitude, answer.longitude], Math.max(map.getZoom(), 9));
+  };
   const pick = ({ lat, lng }) => {
     const decimals = decimalsAt(map.getZoom(), lat);
     read(`${lat.toFixed(decimals)}, ${lng.toFixed(decimals)}`, { move: false });
@@ -56,7 +73,10 @@ function start(map, picker) {
 
   for (const name of SPELLINGS) {
     const input = field(name);
-    input?.addEventListener("change", () => input.value.trim() && read(input.value, { typedIn: input }));
+    input?.addEventListener("change", () => {
+      if (input.value.trim()) read(input.value, { typedIn: input });
+      else clear();
+    });
   }
   field("precision")?.addEventListener("change", ({ target }) => {
     if (map.hasLayer(reach)) reach.setRadius(Number(target.value) || 0);
@@ -76,5 +96,5 @@ function start(map, picker) {
     });
   }
   const given = SPELLINGS.map(field).find((input) => input?.value.trim());
-  if (given) read(given.value, { typedIn: given });
+  if (given) drawGiven(given.value);
 }

@@ -21,9 +21,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests import bed  # before anything that imports models
 
-DATABASE = "import_bench"
 if "IMPORT_BENCH_JOB" in os.environ:  # the worker, started below
-    bed.use(DATABASE)
+    bed.use("import_bench")
 
 import psycopg
 from django.conf import settings
@@ -38,6 +37,7 @@ from coalition.models import ImportBatch, Sector
 from tests.bench import made_up_reports
 from tests.factories import a_member, an_operation
 
+DATABASE = "import_bench"
 MB = 1024 * 1024
 
 

@@ -25,15 +25,17 @@ from tests import bed  # before anything that imports models
 if "READINESS_BENCH_DATABASE" in os.environ:  # a second worker, started below
     bed.use(os.environ["READINESS_BENCH_DATABASE"])
 
+from django.test import Client
+
 from coalition import stale
-from coalition.access import SYSTEM, acting_as
+from coalition.access import SYSTEM, Role, acting_as
 from coalition.models import Condition, Operation
 from pledges import certainty, chances, counting, readiness, sure
 from pledges.models import Allocation, Capability, Pledge, PledgeCondition, ReadinessLine, Requirement
 from pledges.planned import planned
 from pledges.readiness import storing
 from tests.bench.certainty_bench import CAPABILITIES, a_coalition
-from tests.factories import a_nation
+from tests.factories import a_member, a_nation
 
 STATUSES = ("signalled", "offered", "committed", "ready", "deploying", "in_place")
 
@@ -184,12 +186,17 @@ def full(operation: Operation, database: str) -> None:
 
 CHANGES = {
     "notice": lambda rng, pledge: {"notice_days": int(rng.integers(0, 90))},
-    "quantity": lambda rng, pledge: {"quantity": pledge["quantity"] + int(rng.integers(1, 50)) * 10},
+    "quantity": lambda rng, pledge: {"quantity": int(rng.integers(1, 100)) * 50},
     "status": lambda rng, pledge: {"status": str(rng.choice([s for s in STATUSES if s != pledge["status"]]))},
     "window": lambda rng, pledge: {
         "available_from": pledge["available_from"] + timedelta(days=int(rng.integers(-30, 30)))
     },
 }
+
+
+def _any_quantity(rng, pledge) -> dict:
+    """Return what takes the plan's common step of 50 away, so that sums are longer."""
+    return {"quantity": int(rng.integers(1, 5000))}
 
 
 def one_pledge(operation: Operation, count: int = 200) -> None:
@@ -205,16 +212,22 @@ def one_pledge(operation: Operation, count: int = 200) -> None:
     readiness.sweep()
     gc.collect()
     gc.freeze()  # as a worker does once it has started: what the bench holds is no garbage to look through
-    for state, warm in (("worker at work", True), ("worker just started", False)):
-        found: dict[str, list[tuple[float, float]]] = {name: [] for name in CHANGES}
+    for state, warm, changes in (
+        ("worker at work", True, CHANGES),
+        ("worker just started", False, CHANGES),
+        ("worker at work", True, {"quantity that is not round": _any_quantity}),
+    ):
+        found: dict[str, list[tuple[float, float]]] = {name: [] for name in changes}
         for number, at in enumerate(rng.choice(len(pledges), count, replace=False)):
-            name = list(CHANGES)[number % len(CHANGES)]
+            name = list(changes)[number % len(changes)]
             with acting_as(SYSTEM):
-                Pledge.objects.filter(pk=pledges[at]["pk"]).update(**CHANGES[name](rng, pledges[at]))
+                Pledge.objects.filter(pk=pledges[at]["pk"]).update(**changes[name](rng, pledges[at]))
             if not warm:
                 sure.MEMORY.forget()
             found[name].append(_taken(readiness.sweep))
-        for name, taken in [("any", [one for some in found.values() for one in some]), *found.items()]:
+        if len(changes) > 1:
+            found = {"any": [one for some in found.values() for one in some], **found}
+        for name, taken in found.items():
             clock, processor = (np.quantile(times, (0.5, 0.95)) * 1000 for times in zip(*taken, strict=True))
             print(f"  one pledge changed ({name}), {state}:", end=" ")
             print(f"p50 {clock[0]:.0f} ms ({processor[0]:.0f}), p95 {clock[1]:.0f} ms ({processor[1]:.0f})")
@@ -235,6 +248,42 @@ def reads(operation: Operation) -> None:
             print(f"  read {name}: {clock * 1000:.0f} ms ({processor * 1000:.0f})")
 
 
+def what_ifs(operation: Operation) -> None:
+    """Print what a planner's scenario takes, N-1 over all nations and days, and the pages, on the whole plan."""
+    with acting_as(SYSTEM):
+        planner = a_member(Role.PLANNER)
+        today = operation.today()
+        ids = list(Capability.objects.order_by("pk").values_list("pk", flat=True))
+        asked = chances.question(operation, ids, today=today)
+        owners: dict[str, set[int]] = {}
+        for pledge_id, nation in asked.nations.items():
+            owners.setdefault(nation, set()).add(pledge_id)
+        groups = list(asked.groups.values())
+    browser = Client()
+    browser.force_login(planner, backend="allauth.account.auth_backends.AuthenticationBackend")
+    condition = asked.condition_ids[0]
+    day = today + timedelta(days=200)
+    pages = {
+        "page, one condition failed": f"/readiness/what-if/?on={day}&condition={condition}:failed",
+        "page of effects (N-1 and tornado on the day)": f"/readiness/what-if/effects/?on={day}",
+    }
+    for name, work in {
+        f"N-1 over {len(owners)} nations, all days": lambda: certainty.losses(groups, asked.chances, owners),
+        "tornado, all days": lambda: certainty.tornado(groups, asked.chances),
+    }.items():
+        print(f"  what if, {name}: {_said(_taken(work))}")
+    for name, address in pages.items():
+        found = []
+        for _ in range(5):
+            found.append(_taken(lambda address=address: _answered(browser, address)))
+        print(f"  what if, {name}: {_said(min(found))}, slowest {_said(max(found))}")
+
+
+def _answered(browser: Client, address: str) -> None:
+    answer = browser.get(address)
+    assert answer.status_code == 200, answer.content
+
+
 def main() -> None:
     """Print how long a full and a small recompute take, as the worker reaches them from and to the database."""
     with a_database() as database:
@@ -247,6 +296,7 @@ def main() -> None:
         full(operation, database)
         one_pledge(operation)
         reads(operation)
+        what_ifs(operation)
 
 
 def _sweep_when_told() -> None:

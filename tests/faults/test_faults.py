@@ -11,16 +11,15 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.client import HTTPException
-from http.cookiejar import CookieJar
 from threading import Event
 
 import pytest
 
 from coalition.access import SYSTEM, Tier, acting_as
-from coalition.demo.people import PASSWORD
 from pledges.models import Pledge
 from tests import bed
 from tests.product import Product, eventually, running_product
+from tests.visitor import Visitor
 
 pytestmark = pytest.mark.faults
 COUNTED = re.compile(r'capability=military-police&amp;level=offered">(\S+)</a>')
@@ -28,41 +27,8 @@ AWAY = (OSError, HTTPException)  # refused, reset, cut off in the middle
 LONGEST_WAIT_FOR_BROKER_S = 4.0  # 2 s is promised and printed; twice that is never the machine's other work
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_args):
-        return None
-
-
-class Visitor:
-    """A person with cookies of their own. ``waits`` holds the seconds each answered request took."""
-
-    def __init__(self, address: str):
-        self.address = address
-        self.cookies = CookieJar()
-        self.waits: list[float] = []
-        self._opener = urllib.request.build_opener(
-            _NoRedirect, urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor(self.cookies)
-        )
-
-    def ask(self, path: str, form: dict | None = None) -> tuple[int, str]:
-        """GET, or POST a form; return status and text. Raises OSError or HTTPException where nobody answers."""
-        body = None
-        if form is not None:
-            token = next(cookie.value for cookie in self.cookies if cookie.name == "csrftoken")
-            body = urllib.parse.urlencode({**form, "csrfmiddlewaretoken": token}).encode()
-        began = time.monotonic()
-        try:
-            with self._opener.open(f"{self.address}{path}", body, timeout=30) as answer:
-                status, text = answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            status, text = error.code, error.read().decode()
-        self.waits.append(time.monotonic() - began)
-        return status, text
-
-    def log_in(self, username: str) -> int:
-        """Log in as a demo person; 302 is success."""
-        self.ask("/accounts/login/")
-        return self.ask("/accounts/login/", {"login": username, "password": PASSWORD})[0]
+class Officer(Visitor):
+    """A British officer who logs military police."""
 
     def save(self, what: str) -> bool:
         """Log one military policeman; return True if that was acknowledged. The same ``what`` is the same click."""
@@ -97,7 +63,7 @@ def product():
 
 @pytest.fixture
 def officer(product):
-    visitor = Visitor(product.address)
+    visitor = Officer(product.address)
     assert visitor.log_in("officer-gb") == 302
     eventually(lambda: visitor.offered() is not None)
     return visitor
@@ -107,7 +73,7 @@ class Crowd:
     """Two people who save pledge after pledge, each again until it is acknowledged, for the length of the block."""
 
     def __init__(self, product: Product, label: str):
-        self.people = [Visitor(product.address) for _ in range(2)]
+        self.people = [Officer(product.address) for _ in range(2)]
         self.acknowledged: list[str] = []
         self.failed = 0
         self._label, self._enough = label, Event()
@@ -191,7 +157,7 @@ def test_nobody_waits_for_a_broker_that_hangs_and_people_log_in_meanwhile(produc
     officer.waits.clear()
     with frozen(product.pid("redis")):
         assert [officer.save(f"hung-{number}") for number in range(5)] == [True] * 5
-        newcomer = Visitor(product.address)
+        newcomer = Officer(product.address)
         assert newcomer.log_in("planner-one") == 302
         assert newcomer.ask("/readiness/")[0] == 200
     longest = max(officer.waits + newcomer.waits)
@@ -202,7 +168,7 @@ def test_nobody_waits_for_a_broker_that_hangs_and_people_log_in_meanwhile(produc
 
 def test_people_log_in_while_the_broker_is_dead(product):
     product.kill("redis")
-    newcomer = Visitor(product.address)
+    newcomer = Officer(product.address)
     assert newcomer.log_in("planner-two") == 302
     eventually(lambda: product.status().get("status") == "ok", within_s=60)
 

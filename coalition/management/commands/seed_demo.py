@@ -7,6 +7,7 @@ from coalition.access import SYSTEM, acting_as
 from coalition.demo import people, world
 from coalition.models import Operation
 from monitoring.demo.watch import load_watch
+from monitoring.vocabulary import load_sources
 from pledges.demo.plan import load_plan
 from pledges.vocabulary import load_capabilities
 
@@ -31,6 +32,7 @@ def load_demo() -> None:
     """Write the demo into the open transaction."""
     world.load_nations()
     load_capabilities()
+    load_sources()
     users = people.load_people()
     operation = world.load_operation()
     load_plan(operation, world.load_sectors(), world.load_conditions(operation), users)
