@@ -905,6 +905,12 @@ class HexCount(CountedTally):
                 include=["cell", "kind", "accused", "occurrence", "source_class", "sector", "events", "reports"],
                 name="hex_count_of_days",
             ),
+            models.Index(
+                fields=["tier", "day"],
+                include=["place", "kind", "accused", "occurrence", "source_class", "sector", "events"],
+                condition=Q(cell__isnull=True),
+                name="hex_count_on_no_map",
+            ),
         ]
 
     def __str__(self):
