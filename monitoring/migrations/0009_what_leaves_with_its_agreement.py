@@ -58,6 +58,6 @@ DROP FUNCTION monitoring_agreement_moved();
 
 
 class Migration(migrations.Migration):
-    dependencies = [("monitoring", "0007_whole_days_from_twenty"), ("coalition", "0003_tombstones")]
+    dependencies = [("monitoring", "0008_on_no_map"), ("coalition", "0003_tombstones")]
 
     operations = [migrations.RunSQL(TELL, DROP)]
