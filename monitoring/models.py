@@ -252,7 +252,7 @@ class Provision(Record):
 
     class Meta(Record.Meta):
         ordering = ["agreement", "article"]
-        # Its tombstone has its agreement's tier, like that of a term: triggers of migration 0008.
+        # Its tombstone has its agreement's tier, like that of a term: triggers of migration 0009.
         triggers = [
             BUMP,
             *marks_stale(
