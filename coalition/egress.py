@@ -84,7 +84,7 @@ def resolve(url: str) -> Target:
     for address in addresses:
         _check(ipaddress.ip_address(address), parts.scheme)
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return Target(parts.scheme, parts.hostname, addresses[0], port, path)
+    return Target(parts.scheme, str(parts.hostname), addresses[0], port, path)
 
 
 def post(url: str, body: bytes, headers: dict[str, str]) -> int:

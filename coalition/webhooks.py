@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from celery.exceptions import SoftTimeLimitExceeded
@@ -257,7 +258,8 @@ def send_due(*, budget_s: float = RUN_S) -> int:
     """
     if not egress.is_open():
         return 0
-    tried, failed = 0, set()
+    tried = 0
+    failed: set[UUID] = set()
     until = time.monotonic() + budget_s
     while time.monotonic() < until and (delivery := _claim(failed)):
         subscription = delivery.subscription
@@ -317,6 +319,7 @@ def next_attempt(attempts: int, now: datetime) -> datetime | None:
 def _note(delivery: WebhookDelivery, status: int | None, error: str) -> None:
     """Write down what became of an attempt, unless the message was given to another meanwhile."""
     again = next_attempt(delivery.attempts, timezone.now()) if error else None
+    outcome: dict[str, Any]
     if not error:
         outcome = {"state": State.DELIVERED}
     elif again:
