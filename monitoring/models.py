@@ -252,7 +252,7 @@ class Provision(Record):
 
     class Meta(Record.Meta):
         ordering = ["agreement", "article"]
-        # No tombstone: it has no tier of its own, so one would tell everybody of a hidden agreement.
+        # Its tombstone has its agreement's tier, like that of a term: triggers of migration 0008.
         triggers = [
             BUMP,
             *marks_stale(
