@@ -86,7 +86,6 @@ def report(request: HttpRequest, report_id: int) -> HttpResponse:
         "evidence": Evidence.objects.visible_to(user).filter(report=thing).select_related("added_by"),
         # What stood in the file says where it was.
         "original": None if seen.is_coarse else thing.original,
-        "coverage": provisions.coverage_of(thing, user),
         "changes": changes_of(thing, without=NOT_IN_HISTORY | places_hidden_from(thing, user)),
         "may_edit": can(user, "edit_report"),
         "may_file": can(user, "file_report"),
