@@ -283,3 +283,17 @@ def test_planners_get_the_chances_in_their_own_tier_only(plan):
         for tier in ("public", "coalition"):
             for row in api(browser, path, tier=tier):
                 assert row.keys().isdisjoint(names)
+
+
+@pytest.mark.parametrize("days", [0, 30, 250])
+def test_a_what_if_that_supposes_nothing_says_what_is_stored(plan, days):
+    browser, on = browser_of(Role.PLANNER), str(plan.today() + timedelta(days=days))
+    answer = browser.post(f"{API}what-if/", {"on": on, "effects": True}, content_type="application/json").json()
+    stored = {row["requirement"]: row for row in api(browser, on=on) if row["p_met"] is not None}
+    assert {line["requirement"] for line in answer["lines"]} == stored.keys()
+    for line in answer["lines"]:
+        row = stored[line["requirement"]]
+        assert line["before"] == line["after"] == pytest.approx(row["p_met"], abs=1e-9)
+        assert line["covered_after"] == pytest.approx(row["expected_coverage"], abs=1e-9)
+    assert answer["expected_before"] == pytest.approx(sum(row["p_met"] for row in stored.values()), abs=1e-9)
+    assert answer["nations"]
