@@ -121,6 +121,7 @@ def _context(request: HttpRequest, batch: ImportBatch, now: str) -> dict[str, An
 
 def _rows(request: HttpRequest, batch: ImportBatch, now: str) -> dict[str, Any]:
     tabs = [(outcome, label, batch.counts.get(outcome.value, 0)) for outcome, label in TABS]
+    tabs = [tab for tab in tabs if tab[2] or tab[0] != Outcome.STANDING]  # few kinds of rows are about standings
     asked = request.GET.get("outcome")
     outcome = asked if asked in Outcome.values else next((o.value for o, _, count in tabs if count), "new")
     page = page_of(request, staging.shown(batch, outcome, by=request.user))
