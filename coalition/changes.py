@@ -98,7 +98,7 @@ class ChangeSerializer(serializers.Serializer):
     """One change. Replay them in order: put the object, or take it away."""
 
     kind = serializers.CharField(help_text="The resource, as in the address: pledges, reports")
-    id = serializers.CharField(help_text="As in the resource's address")
+    id = serializers.CharField(help_text="The row's own for life, also where its address has a code")
     change = serializers.ChoiceField(choices=CHANGES)
     to = serializers.CharField(required=False, help_text="On a redirect: the id it was merged into")
     object = serializers.JSONField(
@@ -132,8 +132,8 @@ def _rows(view: CoalitionViewSet, keys: list) -> Iterator[tuple[Any, dict[str, A
         yield placed.pk, json.loads(placed.text)
 
 
-def _upsert(name: str, row: dict[str, Any], view: CoalitionViewSet) -> dict[str, Any]:
-    return {"kind": name, "id": str(row[view.lookup_name()]), "change": "upsert", "object": row}
+def _upsert(name: str, pk: Any, row: dict[str, Any]) -> dict[str, Any]:
+    return {"kind": name, "id": str(pk), "change": "upsert", "object": row}
 
 
 def _redirect(name: str, pk: Any, to: Any) -> dict[str, Any]:
@@ -193,7 +193,7 @@ class ChangesViewSet(ApiViewSet):
         for name, view in views.items():
             keys = [place.pk for place in page if place.kind == name]
             if keys:
-                told = {(name, pk): _upsert(name, row, view) for pk, row in _rows(view, keys)}
+                told = {(name, pk): _upsert(name, pk, row) for pk, row in _rows(view, keys)}
                 redirected = view.merged_into(keys).items()
                 changes |= told | {(name, pk): _redirect(name, pk, to) for pk, to in redirected if (name, pk) in told}
         back = self._still_seen(views, gone.values(), by_table)

@@ -11,7 +11,8 @@ from typing import Any
 from django.core.exceptions import ValidationError
 
 from coalition.access import Tier, acting_as, actor_of, demand
-from coalition.editing import Refused, assign, check, lock
+from coalition.editing import Refused, assign, check, lock, seeing_all
+from monitoring import placing
 from monitoring.kinds import Kind
 from monitoring.models import Incident, Place, Report, TimePrecision
 
@@ -125,6 +126,24 @@ def revise(incident_id: int, changes: Mapping[str, Any], *, by, based_on: int | 
             raise_tier(incident.absorbed.all(), incident.tier)
         incident.refresh_from_db()
         return incident
+
+
+def keep_guarded(report: Report, *, by) -> None:
+    """Make the incident of a report that was changed as strict as the report, and as coarse: it may have its place.
+
+    Called by ``monitoring.filing`` in the transaction that saves the report, which was locked after its incident
+    (``merging.lock_report``). A hidden incident is guarded alike.
+    """
+    if report.incident_id is None:
+        return
+    with seeing_all(by):
+        incident = Incident.objects.get(pk=report.incident_id)
+        if incident.tier < report.tier:
+            raise_tier([incident], report.tier)
+        if report.sensitive and not incident.sensitive:
+            incident.sensitive = True
+            placing.place(incident)
+            incident.save()
 
 
 def raise_tier(incidents: Iterable[Incident], tier: int) -> dict[int, int]:

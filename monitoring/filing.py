@@ -16,10 +16,12 @@ from django.http import Http404
 from django.utils import timezone
 
 from coalition.access import Tier, acting_as, actor_of, because, demand
-from coalition.editing import FIRST_DAY, LAST_DAY, Refused, assign, check, find, is_storable, lock
+from coalition.editing import FIRST_DAY, LAST_DAY, Refused, assign, check, find, is_storable
 from coalition.imports.cells import Unclear
 from coalition.models import Operation
 from monitoring import gazetteer, places, placing
+from monitoring.describing import keep_guarded
+from monitoring.merging import lock_report
 from monitoring.models import HALF_THE_EARTH_M, Party, ProvisionTerm, Report, Source, TimePrecision
 from monitoring.statements import PARTS, When, read_count, read_day_and_clock, unit_of, whole_days
 
@@ -126,12 +128,14 @@ def revise(
     ValidationError, Doubtful.
     """
     with acting_as(by):
-        report = lock(Report.objects.visible_to(by), report_id, based_on=based_on)
+        report = lock_report(report_id, by=by, based_on=based_on)
         demand(by, "edit_report")
         _ask(_fill(report, changes, by=by), confirmed)
         if why:
             because(why)
-        return _saved(report)
+        saved = _saved(report)
+        keep_guarded(saved, by=by)
+        return saved
 
 
 KEPT = (*PLAIN, "source_id", "accuser_id", "accused_id", "occurred_on", *INSTANTS, "longitude", "latitude")
@@ -144,7 +148,7 @@ def take_back(report_id: int, *, by, based_on: int | None) -> Report:
     Triage is not taken back here. Raise Http404, PermissionDenied, VersionStale, NothingToTakeBack.
     """
     with acting_as(by):
-        report = lock(Report.objects.visible_to(by), report_id, based_on=based_on)
+        report = lock_report(report_id, by=by, based_on=based_on)
         demand(by, "edit_report")
         for event in Report.pgh_event_model.objects.filter(pgh_obj_id=report.pk).order_by("-pgh_id"):
             before = {name: getattr(event, name) for name in KEPT}
@@ -158,7 +162,9 @@ def take_back(report_id: int, *, by, based_on: int | None) -> Report:
             setattr(report, name, value)
         _check(report)
         because("Took back the last change")
-        return _saved(report)
+        saved = _saved(report)
+        keep_guarded(saved, by=by)
+        return saved
 
 
 def sketch(draft: Mapping[str, Any], *, by) -> Report:

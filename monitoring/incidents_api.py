@@ -266,7 +266,10 @@ class IncidentViewSet(CoalitionViewSet):
 
     def filter_queryset(self, queryset):
         """Lists leave out what was merged into another; asked for by its id it is there."""
-        return super().filter_queryset(queryset) if self.action == "list" else queryset
+        if self.action != "list":
+            return queryset
+        found = super().filter_queryset(queryset)
+        return found if "merged" in self.request.query_params else found.standing()
 
     def merged_into(self, keys: Iterable[Any]) -> dict[Any, Any]:
         rows = Incident.objects.visible_to(self.request.user).filter(pk__in=list(keys), merged_into__isnull=False)

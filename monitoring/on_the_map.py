@@ -137,17 +137,24 @@ def picture(user: Any, asked: Asked, zoom: int) -> Picture:
     """Return what the map shows at this zoom (Leaflet's, 0 the world): at most MOST_POINTS points or MOST_HEXES hexes."""
     cells = hexes(user, asked)
     events = sum(each.events for each in cells)
-    nowhere = _nowhere(user, asked)
+    too_vague, no_place = _nowhere(user, asked)
     worth_asking = events <= FEW or (zoom >= NEAR and events <= WORTH_TRYING)
     if worth_asking and _is_quick(asked):
         found = points(user, asked, MOST_POINTS + 1)
         if len(found) <= MOST_POINTS:
-            return Picture(points=found, events=len(found), **nowhere)
+            return Picture(points=found, events=len(found), too_vague=too_vague, no_place=no_place)
     reports = sum(each.reports for each in cells)
     if zoom <= FAR or len(cells) > MOST_HEXES:
         cells = _bigger(cells)
     cells = sorted(cells, key=lambda each: (-each.events, each.cell))[:MOST_HEXES]
-    return Picture(hexes=cells, events=events, reports=reports, crowded=zoom >= NEAR, **nowhere)
+    return Picture(
+        hexes=cells,
+        events=events,
+        reports=reports,
+        too_vague=too_vague,
+        no_place=no_place,
+        crowded=zoom >= NEAR,
+    )
 
 
 def _is_quick(asked: Asked) -> bool:
@@ -230,15 +237,12 @@ def matching(asked: Asked) -> Q:
     return matching
 
 
-def _nowhere(user: Any, asked: Asked) -> dict[str, int]:
+def _nowhere(user: Any, asked: Asked) -> tuple[int, int]:
     """Return how many events of these days and filters have a place too vague for the map, and how many have none."""
     rows = HexCount.objects.seen_at(actor_of(user).tier).filter(matching(asked), cell__isnull=True)
     rows = rows.filter(day__range=(asked.first, asked.last)).order_by()
     counted = dict(rows.values_list("place").annotate(Sum("events")))
-    return {
-        "too_vague": counted.get(CountedTally.Placed.TOO_VAGUE, 0),
-        "no_place": counted.get(CountedTally.Placed.NO_PLACE, 0),
-    }
+    return counted.get(CountedTally.Placed.TOO_VAGUE, 0), counted.get(CountedTally.Placed.NO_PLACE, 0)
 
 
 def _bigger(cells: list[Hex]) -> list[Hex]:

@@ -33,7 +33,7 @@ from django.db import connection
 from coalition import broker, jobs
 from coalition.access import SYSTEM, acting_as
 from coalition.imports import staging
-from coalition.models import ImportBatch, Sector
+from coalition.models import ImportBatch, Operation, Sector
 from tests.bench import made_up_reports
 from tests.factories import a_member, an_operation
 
@@ -77,7 +77,7 @@ def imported(path: Path, rows: int, *, again: bool = False) -> tuple[dict[str, f
     with mock.patch.object(broker, "send"), path.open("rb") as file:
         with acting_as(user):
             sent = UploadedFile(File(file), path.name, size=path.stat().st_size)
-            operation = made_up_operation()
+            operation = Operation.objects.get()
             batch = staging.upload(sent, profile="reports", operation=operation, dataset="made-up", by=user)
         for step in ("read", "try", "commit"):
             seconds[step], *rest = a_worker_does(str(batch.job_id))
@@ -101,10 +101,6 @@ def imported(path: Path, rows: int, *, again: bool = False) -> tuple[dict[str, f
     return seconds, (sum(spent), max(workers), max(children))
 
 
-def made_up_operation():
-    return staging.Operation.objects.get()
-
-
 def a_worker_does(job: str) -> tuple[float, ...]:
     """Have a process of its own do a job; return seconds once it has started, processor's, peak MB, its child's."""
     done = subprocess.run(
@@ -122,14 +118,14 @@ def processor_s(pid: int) -> float:
 
 def work() -> None:
     settings.MEDIA_ROOT = os.environ["IMPORT_BENCH_MEDIA"]
+    connection.ensure_connection()
+    backend = connection.connection.info.backend_pid
+    started, before = time.perf_counter(), time.process_time() + processor_s(backend)
     with mock.patch.object(broker, "send"):
         jobs.work(os.environ["IMPORT_BENCH_JOB"])
-    connection.ensure_connection()
+    took, spent = time.perf_counter() - started, time.process_time() + processor_s(backend) - before
     mine, childs = (resource.getrusage(whose) for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    spent = sum(used.ru_utime + used.ru_stime for used in (mine, childs)) + processor_s(
-        connection.connection.info.backend_pid
-    )
-    print(spent, mine.ru_maxrss / 1024, childs.ru_maxrss / 1024)
+    print(took, spent + childs.ru_utime + childs.ru_stime, mine.ru_maxrss / 1024, childs.ru_maxrss / 1024)
 
 
 def bare_copy(path: Path, rows: int) -> tuple[float, float]:

@@ -55,7 +55,6 @@ def test_the_map_goes_to_a_name_a_grid_reference_or_degrees(page_of):
     search.fill("31.2345, 48.4567")
     search.press("Enter")
     expect(answer).to_contain_text("swapped")
-    is_drawn(page)
     page.get_by_role("application").hover()
     expect(page.locator(".map-cursor")).to_contain_text(re.compile(r"° N, .*° E  3[567]U"))
 

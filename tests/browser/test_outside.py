@@ -16,6 +16,7 @@ EVERYWHERE = [
     "/readiness/",
     "/readiness/nations/",
     "/readiness/uav-tactical/",
+    "/monitoring/",
     "/jobs/",
     "/api/v1/docs/",
     "/accounts/2fa/",

@@ -120,7 +120,7 @@ def test_geojson_and_geoparquet_open_in_the_tools_of_analysts(analyst, reports):
     client = Client()
     client.force_login(analyst)
     content = client.get("/api/v1/reports/?format=geojson").getvalue()
-    _, _, places, _ = pyogrio.raw.read(content)
+    _, _, places, _ = pyogrio.raw.read(content, datetime_as_string=True)
     assert len(places) == len(reports)
     table = pd.read_parquet(io.BytesIO(client.get("/api/v1/reports/?format=parquet").getvalue()))
     assert len(table) == len(reports)

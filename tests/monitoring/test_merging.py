@@ -14,7 +14,7 @@ from coalition.access import SYSTEM, Role, Tier, acting_as
 from coalition.editing import Refused, VersionStale
 from coalition.history import changes_of
 from coalition.models import Tombstone
-from monitoring import judging, merging, triage
+from monitoring import filing, judging, merging, triage
 from monitoring.describing import NotStanding, revise
 from monitoring.merging import Regrouped
 from monitoring.models import Incident, IncidentStep, Report, ReportMove
@@ -409,6 +409,22 @@ def test_raising_the_tier_of_an_incident_hides_what_was_merged_into_it(monitor, 
     kept, gone = (merging.open_incident(unversioned(report), by=monitor) for report in reports)
     merging.absorb(kept.pk, gone.pk, by=monitor)
     revise(kept.pk, {"tier": 3}, by=planner)
+    with acting_as(monitor):
+        assert not Incident.objects.exists()
+
+
+def test_a_report_that_becomes_stricter_or_sensitive_takes_its_incident_along(monitor, planner):
+    place = {"longitude": 38.0, "latitude": 48.0, "place_precision_m": 10.0}
+    with acting_as(SYSTEM):
+        report, other = a_report(**place), a_report()
+    incident = merging.open_incident(unversioned(report), by=monitor)
+    merging.add(incident.pk, unversioned(other), by=monitor)
+    filing.revise(report.pk, {"sensitive": True}, by=monitor, based_on=None)
+    with acting_as(monitor):
+        incident.refresh_from_db()
+        assert incident.sensitive
+        assert incident.coalition_longitude != 38.0
+    filing.revise(other.pk, {"tier": 3}, by=planner, based_on=None)
     with acting_as(monitor):
         assert not Incident.objects.exists()
 

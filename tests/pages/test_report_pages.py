@@ -125,6 +125,11 @@ def test_a_report_shows_the_time_in_utc_as_a_group_and_where_it_happened():
         assert shown in page, shown
 
 
+def test_what_the_agreements_say_stands_once_on_the_page():
+    page = browser().get(f"/monitoring/reports/{the_report().pk}/").content.decode()
+    assert page.count('id="coverage-title"') == 1
+
+
 def test_a_day_stays_the_day_that_was_stated():
     client = browser()
     client.post("/monitoring/reports/new/", filled_in(time=""))
