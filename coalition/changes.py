@@ -242,7 +242,7 @@ class ChangesViewSet(ApiViewSet):
         )
 
 
-def changes_for(user, kinds: Iterable[str], after: Place, limit: int = SIZE) -> FeedPage:
+def changes_for(user, kinds: Iterable[str], after: Place, limit: int) -> FeedPage:
     """Return a page of the feed as somebody (a user or an Actor) sees it, without a request. Call while acting as them.
 
     Raises ValidationError for a kind that is not in the feed.

@@ -32,6 +32,7 @@ from coalition.editing import Refused
 from coalition.models import User, WebhookDelivery, WebhookSubscription
 
 MOST = 20  # subscriptions of one person
+PER_MESSAGE = 100  # places of the feed, so at most as many changes
 PAGES = 10  # of the feed, that one subscription reads in one go
 KEEP = timedelta(days=30)
 LEASE = timedelta(seconds=90)  # longer than a run: what is being sent is nobody else's
@@ -223,7 +224,7 @@ def _gather_page(subscription: WebhookSubscription) -> tuple[int, bool]:
         if locked is None:  # paused, deleted, or in another worker's hands
             return 0, False
         after = changes.Place(*locked.place)
-        page = changes.changes_for(sight, locked.kinds, after)
+        page = changes.changes_for(sight, locked.kinds, after, PER_MESSAGE)
         if page.place == after:
             return 0, False
         rows.update(place=[page.place.xid, page.place.kind, page.place.pk])
