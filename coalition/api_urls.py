@@ -1,12 +1,12 @@
 """Composition: what stands under /api/v1/."""
 
 from django.urls import include, path, re_path
-from drf_spectacular.views import SpectacularAPIView
 from rest_framework.routers import DefaultRouter
 
 from coalition import exports_api, kernel_api, ogc
 from coalition.api import CoalitionViewSet
 from coalition.changes import ChangesViewSet
+from coalition.description import DescribedOnce
 from coalition.refusals import no_such_address
 from coalition.schema import docs
 from monitoring import agreements_api, counts_api, incidents_api
@@ -44,12 +44,13 @@ CHANGING = {
 COLLECTIONS = [
     ogc.Collection("sectors", "Areas", kernel_api.SectorViewSet),
     ogc.Collection("reports", "Reports", monitoring_api.ReportViewSet, times=("occurred_from", "occurred_until")),
+    ogc.Collection("incidents", "Incidents", incidents_api.IncidentViewSet, times=("occurred_from", "occurred_until")),
 ]
 
 app_name = "api"
 urlpatterns = [
     path("changes/", ChangesViewSet.as_view({"get": "list"}, resources=CHANGING), name="changes"),
-    path("schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("schema/", DescribedOnce.as_view(), name="schema"),
     path("docs/", docs, name="docs"),
     path("", include(router.urls)),
     re_path("", no_such_address),

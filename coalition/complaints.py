@@ -65,6 +65,9 @@ def _in_words(field: forms.Field, value: Any) -> str:
     if isinstance(field, forms.ModelMultipleChoiceField):
         rows: Iterable = value.all() if hasattr(value, "all") else value
         return ", ".join(sorted(field.label_from_instance(row) for row in rows))
+    if isinstance(field, forms.MultipleChoiceField):
+        words = dict(flatten_choices(field.choices))
+        return ", ".join(str(words.get(one, one)) for one in value)
     if isinstance(field, forms.ChoiceField) and not isinstance(field, forms.ModelChoiceField):
         return str(dict(flatten_choices(field.choices)).get(value, value))
     return quantity(value) if isinstance(value, Decimal) else str(value)

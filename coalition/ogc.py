@@ -97,6 +97,11 @@ class OgcView(APIView):
     schema = None
     collections: Mapping[str, Collection] = {}
 
+    def check_permissions(self, request):
+        if request.method.lower() not in self.http_method_names and request.user.is_authenticated:
+            self.http_method_not_allowed(request)
+        super().check_permissions(request)
+
     def address(self, *parts: str) -> str:
         """Return an address below the landing page."""
         return self.request.build_absolute_uri(reverse("ogc:landing") + "/".join(parts))

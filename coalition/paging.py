@@ -151,13 +151,13 @@ class Order:
     def sort(self, queryset: QuerySet, *, backwards: bool = False) -> QuerySet:
         """Return the rows in this order, or in exactly the reverse of it."""
         falling = self.falling != backwards
+        key = "-pk" if falling else "pk"
+        if self._is_key(queryset.model):
+            return queryset.order_by(key)
         nulls = {"nulls_first": True} if backwards else {"nulls_last": True}
         field = F(self.path)
         if not self._is_nullable(queryset.model):
             nulls = {}  # or the index could not be used
-        key = "-pk" if falling else "pk"
-        if self._is_key(queryset.model):
-            return queryset.order_by(key)
         return queryset.order_by(field.desc(**nulls) if falling else field.asc(**nulls), key)
 
     def beyond(self, model: type[Model], value: str | None, pk: str, backwards: bool) -> Q:

@@ -285,6 +285,7 @@ SPECTACULAR_SETTINGS = {
         "Verdict": "monitoring.judging.VERDICT_CHOICES",
         "Confidence": "monitoring.models.Confidence",
         "ErrorType": "coalition.schema.TYPES",
+        "SourceKind": "monitoring.models.Source.Kind",
         "ReleaseTier": "coalition.api.TIERS",
         "Level": "pledges.filters.LEVEL_CHOICES",
     },

@@ -197,7 +197,7 @@ class AgreementViewSet(CoalitionViewSet):
 
 
 class ProvisionFilters(filters.FilterSet):
-    agreement = filters.ModelMultipleChoiceFilter(queryset=visible(Agreement), to_field_name="code")
+    agreement = filters.ModelChoiceFilter(queryset=visible(Agreement), to_field_name="code")
     kind = filters.MultipleChoiceFilter(choices=Provision.Kind.choices)
     updated_since = filters.IsoDateTimeFilter(field_name="changed_at", lookup_expr="gte")
 
@@ -207,6 +207,7 @@ class ProvisionViewSet(CoalitionViewSet):
 
     queryset = Provision.objects.all()
     columns = PROVISIONS
+    worked_out = ("agreement", "terms")
     filterset_class = ProvisionFilters
     orderings = {"id": "id", "article": "article", "changed_at": "changed_at"}
     inputs = {"create": ProvisionInput, "partial_update": ProvisionChange}
@@ -232,11 +233,11 @@ class ProvisionViewSet(CoalitionViewSet):
 
 
 class TermFilters(filters.FilterSet):
-    agreement = filters.ModelMultipleChoiceFilter(
+    agreement = filters.ModelChoiceFilter(
         field_name="provision__agreement", queryset=visible(Agreement), to_field_name="code"
     )
-    provision = filters.ModelMultipleChoiceFilter(queryset=visible(Provision))
-    party = filters.ModelMultipleChoiceFilter(queryset=visible(Party), to_field_name="code")
+    provision = filters.ModelChoiceFilter(queryset=visible(Provision))
+    party = filters.ModelChoiceFilter(queryset=visible(Party), to_field_name="code")
     updated_since = filters.IsoDateTimeFilter(field_name="changed_at", lookup_expr="gte")
 
 
@@ -245,6 +246,7 @@ class TermViewSet(CoalitionViewSet):
 
     queryset = ProvisionTerm.objects.all()
     columns = TERMS
+    worked_out = ("agreement", "article", "party")
     filterset_class = TermFilters
     orderings = {"id": "id", "begins_at": "begins_at", "changed_at": "changed_at"}
     inputs = {"create": TermInput, "partial_update": TermChange}

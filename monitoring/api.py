@@ -309,7 +309,7 @@ class PartyViewSet(CoalitionViewSet):
 class SourceFilters(filters.FilterSet):
     source_class = filters.MultipleChoiceFilter(choices=Source.Class.choices)
     kind = filters.MultipleChoiceFilter(choices=Source.Kind.choices)
-    party = filters.ModelMultipleChoiceFilter(queryset=visible(Party), to_field_name="code")
+    party = filters.ModelChoiceFilter(queryset=visible(Party), to_field_name="code")
     q = filters.CharFilter(field_name="name", lookup_expr="icontains", label="Text in the name")
     updated_since = filters.IsoDateTimeFilter(field_name="changed_at", lookup_expr="gte")
 

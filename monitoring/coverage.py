@@ -34,7 +34,7 @@ from monitoring.places import METRES_PER_DEGREE
 from monitoring.provisions import Act, Duty
 
 KIND = "coverage"
-CHUNK_KEYS = 100  # blocks worked out in one transaction
+CHUNK_KEYS = 50  # blocks worked out in one transaction
 THINGS = {"reports": (Report, "report_id"), "incidents": (Incident, "incident_id")}
 COARSEST_DEGREES = 0.5  # no tier sees a sensitive place further from where it is, its precision included
 JUDGED = ("attribution", "attributed_to_id")

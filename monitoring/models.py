@@ -252,7 +252,7 @@ class Provision(Record):
 
     class Meta(Record.Meta):
         ordering = ["agreement", "article"]
-        # No tombstone: it has no tier of its own, so one would tell everybody of a hidden agreement.
+        # Its tombstone has its agreement's tier, like that of a term: triggers of migration 0009.
         triggers = [
             BUMP,
             *marks_stale(
@@ -904,6 +904,12 @@ class HexCount(CountedTally):
                 fields=["tier", "day"],
                 include=["cell", "kind", "accused", "occurrence", "source_class", "sector", "events", "reports"],
                 name="hex_count_of_days",
+            ),
+            models.Index(
+                fields=["tier", "day"],
+                include=["place", "kind", "accused", "occurrence", "source_class", "sector", "events"],
+                condition=Q(cell__isnull=True),
+                name="hex_count_on_no_map",
             ),
         ]
 

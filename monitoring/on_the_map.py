@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 import h3.api.basic_int as h3
+from django.db import connection
 from django.db.models import F, Q, QuerySet, Sum, Value
 
 from coalition.access import Tier, actor_of
@@ -23,11 +24,17 @@ from monitoring.seeing import COARSER_BY_M
 
 MOST_POINTS = 2_000  # more than this is hexes, and a sentence that says so
 MOST_HEXES = 2_000  # more than this is drawn in bigger hexes
-FEW = 200  # so few events are points at any zoom, when they are of so few days that asking for them is quick
-FEW_DAYS = 31
+FEW = 200  # so few events are points at any zoom
+QUICK_DAYS, QUICK_SQUARE_DEGREES = (
+    31,
+    0.1,
+)  # single events are found at once when so few days, or so small a box, hold them
+QUICK_ROWS = 100_000  # and always where so few reports are stored
 NEAR = 8  # the zoom from which events are points
 FAR = 5  # the zoom up to which hexes are one size bigger
 WORTH_TRYING = 40_000  # a cell may hold many events of which the box shows few: below this they are asked for
+MOST_NAMED = 300  # cells that a query names one by one
+CELL_SQUARE_DEGREES = 0.0204  # of latitude: 253 square kilometres
 MARGIN = 0.12  # degrees of latitude: a cell reaches no further from its centre
 
 
@@ -131,8 +138,8 @@ def picture(user: Any, asked: Asked, zoom: int) -> Picture:
     cells = hexes(user, asked)
     events = sum(each.events for each in cells)
     nowhere = _nowhere(user, asked)
-    few = events <= FEW and (asked.last - asked.first).days < FEW_DAYS
-    if few or (zoom >= NEAR and events <= WORTH_TRYING):
+    worth_asking = events <= FEW or (zoom >= NEAR and events <= WORTH_TRYING)
+    if worth_asking and _is_quick(asked):
         found = points(user, asked, MOST_POINTS + 1)
         if len(found) <= MOST_POINTS:
             return Picture(points=found, events=len(found), **nowhere)
@@ -141,6 +148,18 @@ def picture(user: Any, asked: Asked, zoom: int) -> Picture:
         cells = _bigger(cells)
     cells = sorted(cells, key=lambda each: (-each.events, each.cell))[:MOST_HEXES]
     return Picture(hexes=cells, events=events, reports=reports, crowded=zoom >= NEAR, **nowhere)
+
+
+def _is_quick(asked: Asked) -> bool:
+    """Return whether single events can be found without reading a great part of all reports."""
+    if asked.length <= QUICK_DAYS:
+        return True
+    box = asked.box
+    if box is not None and (box.east - box.west) * (box.north - box.south) <= QUICK_SQUARE_DEGREES:
+        return True
+    with connection.cursor() as cursor:  # what the planner believes, which costs nothing
+        cursor.execute("SELECT reltuples FROM pg_class WHERE oid = %s::regclass", [Report._meta.db_table])
+        return cursor.fetchone()[0] <= QUICK_ROWS
 
 
 # --- Hexes --------------------------------------------------------------------------------
@@ -154,7 +173,10 @@ def hexes(user: Any, asked: Asked) -> list[Hex]:
 def hexes_of(tier: int, asked: Asked) -> list[Hex]:
     """Return the cells of resolution 5 that touch the box and hold events or reports as a tier sees them, in no order."""
     sums: dict[int, list[int]] = defaultdict(lambda: [0, 0])
+    cells = _cells_in(asked.box)
     for rows in _rollups(asked, tier):
+        if cells is not None:  # an index search for each; for a bigger box it is cheaper to read all
+            rows = rows.filter(cell__in=cells)
         counted = rows.order_by().values_list("cell").annotate(Sum("events"), Sum("reports"))
         for cell, events, reports in counted:
             both = sums[cell]
@@ -242,6 +264,20 @@ def _centre(cell: int) -> tuple[float, float]:
 @lru_cache(maxsize=20_000)
 def _outline(cell: int) -> list[list[float]]:
     return places.outline(cell)
+
+
+def _cells_in(box: Box | None) -> list[int] | None:
+    """Return the cells that may touch the box, or None when they are too many to name."""
+    if box is None:
+        return None
+    wider = MARGIN / max(0.1, math.cos(math.radians(max(abs(box.south), abs(box.north)) + MARGIN)))
+    west, east = max(-180.0, box.west - wider), min(180.0, box.east + wider)
+    south, north = max(-90.0, box.south - MARGIN), min(90.0, box.north + MARGIN)
+    shrink = math.cos(math.radians((south + north) / 2))
+    if (east - west) * (north - south) * shrink > MOST_NAMED * CELL_SQUARE_DEGREES:
+        return None
+    corners = [(south, west), (south, east), (north, east), (north, west)]
+    return h3.h3shape_to_cells(h3.LatLngPoly(corners), places.CELL_RESOLUTION)
 
 
 def _touches(cell: int, box: Box) -> bool:

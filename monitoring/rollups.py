@@ -5,7 +5,8 @@ place columns it sees: an incident it may not see is invisible, so the reports o
 ``HexCount`` is counted from the rows; ``DailyCount`` and ``HexMonth`` are sums of it.
 
 Keys of marks: ``2026-03-20`` for a whole day, ``2026-03-20:608...`` for one cell of it (0: what has no cell), and
-``incident:7`` or ``source:3`` for the rows that hang on one, which are looked up here.
+``incident:7`` or ``source:3`` for the rows that hang on one, which are looked up here. Who has counted days marks
+``month:2026-03``, or one cell of it: a month is added up once, after all of its days.
 """
 
 from collections.abc import Iterable
@@ -21,7 +22,7 @@ from monitoring.models import OUT, CountedTally, HexCount, Incident, Report, Sou
 from monitoring.placing import seen_place
 
 KIND = "counts"
-CHUNK_KEYS = 200
+CHUNK_KEYS = 30  # a whole day may be ten thousand reports
 NO_CELL = 0  # in keys, for what has no cell
 
 DIMENSIONS = "kind, accused_id, occurrence, source_class, sector_id"
@@ -32,19 +33,32 @@ COUNTED_SUMS = f"{SUMS}, sum(low), sum(high), sum(unknown)"
 
 @dataclass(frozen=True)
 class Dirty:
-    """What a worker counts anew: whole days, and cells of other days as (day, cell)."""
+    """What a worker counts anew: whole days and cells of other days, whole months and cells of other months.
+
+    Months are named by their first day.
+    """
 
     days: frozenset[date]
     cells: frozenset[tuple[date, int]]
+    months: frozenset[date]
+    squares: frozenset[tuple[date, int]]
 
     @property
     def all_days(self) -> list[date]:
         return sorted(self.days | {day for day, _ in self.cells})
 
     @property
-    def months(self) -> list[date]:
-        """The first days of the months they lie in."""
-        return sorted({day.replace(day=1) for day in self.all_days})
+    def all_months(self) -> list[date]:
+        return sorted(self.months | {month for month, _ in self.squares})
+
+    @property
+    def next_keys(self) -> set[str]:
+        """The keys of the sums that no longer hold once these days are counted."""
+        whole = {_first(day) for day in self.days}
+        cells = {(_first(day), cell) for day, cell in self.cells if cell != NO_CELL}
+        return {f"month:{month:%Y-%m}" for month in whole} | {
+            f"month:{month:%Y-%m}:{cell}" for month, cell in cells if month not in whole
+        }
 
 
 @dataclass(frozen=True)
@@ -80,30 +94,35 @@ def recompute(keys: Iterable[str]) -> None:
     """Store whole answers for these keys, and take away what has none any more.
 
     Runs in the caller's transaction, which must be READ COMMITTED, act as the system and hold the keys' locks
-    (``stale.claim``). The months are locked on top: their sums are of days that another worker may be counting.
+    (``stale.claim``).
     """
     dirty = dirty_of(keys)
-    if not dirty.all_days:
-        return
-    stale.lock(KIND, [f"month:{month}" for month in dirty.months])
-    squares = _squares_of(dirty.days)
+    # One worker at a time per day and month, whichever cells it counts. Names of their own: who waits here holds keys
+    # that nobody waits for who has come this far.
+    stale.lock(KIND, [*(f"within {day}" for day in dirty.all_days), *(f"within {m:%Y-%m}" for m in dirty.all_months)])
     _count_days(dirty.days)
     _count_cells(dirty.cells)
     _sum_days(dirty.all_days)
-    squares |= _squares_of(dirty.days)
-    squares |= {(day.replace(day=1), cell) for day, cell in dirty.cells if cell != NO_CELL}
-    _sum_months(squares)
+    _sum_months(dirty.months)
+    _sum_squares(dirty.squares)
+    stale.mark(KIND, dirty.next_keys)
 
 
 def dirty_of(keys: Iterable[str]) -> Dirty:
     """Return what marks stand for. Those of an incident or a source stand for the reports that hang on it now."""
     days: set[date] = set()
     cells: set[tuple[date, int]] = set()
+    months: set[date] = set()
+    squares: set[tuple[date, int]] = set()
     named: dict[str, list[int]] = {"incident": [], "source": []}
     for key in keys:
         head, _, tail = key.partition(":")
         if head in named:
             named[head].append(int(tail))
+        elif head == "month":
+            month, _, cell = tail.partition(":")
+            first = date.fromisoformat(f"{month}-01")
+            squares.add((first, int(cell))) if cell else months.add(first)
         elif tail:
             cells.add((date.fromisoformat(head), int(tail)))
         else:
@@ -121,7 +140,16 @@ def dirty_of(keys: Iterable[str]) -> Dirty:
         ):
             for day, *seen in rows.order_by().values_list("occurred_on", "cell", "coalition_cell"):
                 cells |= {(day, cell or NO_CELL) for cell in seen}
-    return Dirty(days=frozenset(days), cells=frozenset(pair for pair in cells if pair[0] not in days))
+    return Dirty(
+        days=frozenset(days),
+        cells=frozenset(pair for pair in cells if pair[0] not in days),
+        months=frozenset(months),
+        squares=frozenset(pair for pair in squares if pair[0] not in months),
+    )
+
+
+def _first(day: date) -> date:
+    return day.replace(day=1)
 
 
 # --- from rows to counts, in SQL -------------------------------------------------------------
@@ -229,25 +257,33 @@ def _count_cells(cells: Iterable[tuple[date, int]]) -> None:
 
 
 def _sum_days(days: list[date]) -> None:
+    if days:
+        with connection.cursor() as cursor:
+            cursor.execute("DELETE FROM monitoring_dailycount WHERE day = ANY(%s)", [days])
+            cursor.execute(
+                f"INSERT INTO monitoring_dailycount (tier, day, {COUNTED}, events, reports, low, high, unknown)"
+                f" SELECT tier, day, {COUNTED}, {COUNTED_SUMS} FROM monitoring_hexcount WHERE day = ANY(%s)"
+                f" GROUP BY tier, day, {COUNTED}",
+                [days],
+            )
+
+
+def _sum_months(months: Iterable[date]) -> None:
     with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM monitoring_dailycount WHERE day = ANY(%s)", [days])
-        cursor.execute(
-            f"INSERT INTO monitoring_dailycount (tier, day, {COUNTED}, events, reports, low, high, unknown)"
-            f" SELECT tier, day, {COUNTED}, {COUNTED_SUMS} FROM monitoring_hexcount WHERE day = ANY(%s)"
-            f" GROUP BY tier, day, {COUNTED}",
-            [days],
-        )
+        for month in sorted(months):
+            cursor.execute("DELETE FROM monitoring_hexmonth WHERE month = %s", [month])
+            cursor.execute(
+                f"INSERT INTO monitoring_hexmonth (tier, month, cell, {DIMENSIONS}, events, reports)"
+                f" SELECT tier, %s::date, cell, {DIMENSIONS}, {SUMS} FROM monitoring_hexcount"
+                " WHERE day >= %s::date AND day < %s::date + interval '1 month' AND cell IS NOT NULL"
+                f" GROUP BY tier, cell, {DIMENSIONS}",
+                [month, month, month],
+            )
 
 
-def _squares_of(days: Iterable[date]) -> set[tuple[date, int]]:
-    """Return (month, cell) for all cells counted on these days."""
-    if not days:
-        return set()
-    found = HexCount.objects.filter(day__in=sorted(days), cell__isnull=False).order_by().values_list("day", "cell")
-    return {(day.replace(day=1), cell) for day, cell in found.distinct()}
-
-
-def _sum_months(squares: Iterable[tuple[date, int]]) -> None:
+def _sum_squares(squares: Iterable[tuple[date, int]]) -> None:
+    if not squares:
+        return
     pairs = sorted(squares)
     asked = {"months": [month for month, _ in pairs], "cells": [cell for _, cell in pairs]}
     wanted = "wanted AS (SELECT * FROM unnest(%(months)s::date[], %(cells)s::bigint[]) AS wanted (month, cell))"

@@ -15,6 +15,8 @@ from monitoring.kinds import CountUnit, Kind
 from monitoring.models import Report, Source
 from monitoring.seeing import SeenAt, seen_at
 
+WATCHES = timedelta(minutes=10)  # so far apart two clocks may be that show the same time
+
 
 @dataclass(frozen=True)
 class Told:
@@ -193,7 +195,7 @@ def _time_apart(own: list, others: list) -> str:
     if not own or not others:
         return ""
     least = min(max(a[0] - b[1], b[0] - a[1], timedelta()) for a in own for b in others)
-    if not least:
+    if least <= WATCHES:
         return ""
     word = "before" if min(a[0] for a in own) < min(b[0] for b in others) else "after"
     return f"{in_hours(least)} {word} {{}}"
@@ -217,7 +219,7 @@ def _count_apart(own: list, others: list) -> str:
 
 
 def _other(own: list, others: list) -> str:
-    return "not as {}" if own and others and not set(own) & set(others) else ""
+    return "contradicts {}" if own and others and not set(own) & set(others) else ""
 
 
 def _never(own: list, others: list) -> str:

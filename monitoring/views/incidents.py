@@ -28,7 +28,7 @@ SORTS = {
     "finding": "finding",
     "changed": "changed_at",
 }
-NOT_IN_HISTORY = {"regrouped_at"}
+NOT_IN_HISTORY = {"regrouped_at", "judged_at", "verified_at"}  # said by the step itself
 STALE = "Somebody changed this incident in the meantime. Look at it again before you go on."
 
 

@@ -8,7 +8,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.http import FileResponse, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 from django.utils.crypto import get_random_string
 from django.utils.dateparse import parse_date
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -62,14 +62,6 @@ def report_list(request: HttpRequest) -> HttpResponse:
     return page_or_part(request, "monitoring/reports.html", "monitoring/_report_table.html", context)
 
 
-def incident_url(incident: Incident) -> str:
-    """Return the address of an incident's page, or nothing while there is none."""
-    try:
-        return incident.get_absolute_url()
-    except NoReverseMatch:
-        return ""
-
-
 def _report_seen_by(request: HttpRequest, report_id: int) -> Report:
     return get_object_or_404(reports_of(request).select_related("filed_by", "batch"), pk=report_id)
 
@@ -88,13 +80,12 @@ def report(request: HttpRequest, report_id: int) -> HttpResponse:
         "seen": seen,
         "occurrence": Occurrence(thing.occurrence),
         "incident": incident,
-        "incident_url": incident and incident_url(incident),
+        "coverage": provisions.coverage_of(thing, user),
         "duplicate_of": visible.filter(pk=thing.duplicate_of_id).first() if thing.duplicate_of_id else None,
         "duplicates": visible.filter(duplicate_of=thing).order_by("pk")[:50],
         "evidence": Evidence.objects.visible_to(user).filter(report=thing).select_related("added_by"),
         # What stood in the file says where it was.
         "original": None if seen.is_coarse else thing.original,
-        "coverage": provisions.coverage_of(thing, user),
         "changes": changes_of(thing, without=NOT_IN_HISTORY | places_hidden_from(thing, user)),
         "may_edit": can(user, "edit_report"),
         "may_file": can(user, "file_report"),

@@ -59,7 +59,7 @@ def desk(request: HttpRequest) -> HttpResponse:
         "severity_rule": [(word, triage.SEVERITY_RULE[level]) for level, word in triage.SEVERITIES.items()],
         "zone": zone_of_today(),
         "previous": numbers[at - 1] if at > 0 else None,
-        "following": numbers[at + 1] if 0 <= at < len(numbers) - 1 else None,
+        "following": numbers[at + 1] if at < len(numbers) - 1 else None,  # of one that is not listed: the first
         **(in_hand(request, chosen) if chosen else {}),
     }
     return page_or_part(request, "monitoring/triage.html", "monitoring/_triage_desk.html", context)

@@ -89,10 +89,12 @@ function start(map, frame) {
   drawZones(map, frame.dataset.zones);
   drawAnswer();
   noteView();
-  ask();
+  // Without a drawing the filter was refused: the sentence stays until the person corrects it.
+  const isAnswered = () => document.getElementById("map-drawing") !== null;
+  if (isAnswered()) ask();
   map.on("moveend", () => {
     noteView();
-    askSoon();
+    if (isAnswered()) askSoon();
   });
 
   form.addEventListener("submit", (event) => {

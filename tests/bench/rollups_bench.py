@@ -2,25 +2,35 @@
 
 Run it from the repository (`make bench`): `python tests/bench/rollups_bench.py [REPORTS]`. The reports are made up, from a
 fixed seed, and lie in a database of its own, in engines that sync nothing to disk, as for tests. Nothing is asserted
-about seconds; seconds in brackets are this process's own, without the database's.
+about seconds. In brackets, and as "work": seconds of processor, of this process and of the database for it, as the mean.
 """
 
+import os
 import sys
 import time
-from contextlib import contextmanager
-from datetime import date, timedelta
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from coalition.access import SYSTEM, acting_as
+from tests import bed  # before anything that imports models
+
+# isort: split
+import time_machine
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from coalition.access import SYSTEM, Role, acting_as
 from coalition.models import Stale
 from monitoring import rollups
 from monitoring.models import DailyCount, HexCount, HexMonth, Incident, Report
-from tests import bed  # before anything that imports models
 from tests.bench import made_up_reports
+from tests.factories import a_member, an_operation
 
 REPORTS = 1_000_000
 FIRST, LAST = date(2025, 11, 1), date(2026, 10, 31)
@@ -37,19 +47,36 @@ def a_database(name: str = "bench_rollups"):
         bed.drop(name)
 
 
-def _taken(work) -> tuple[float, float]:
-    clock, processor = time.perf_counter(), time.process_time()
+@dataclass(frozen=True)
+class Taken:
+    """Seconds by the clock, and seconds of processor: this process and the database's for it."""
+
+    clock: float
+    work: float
+
+
+def _processor() -> float:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        backend = cursor.fetchone()[0]
+    ticks = Path(f"/proc/{backend}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return time.process_time() + sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
+
+
+def _taken(work) -> Taken:
+    before, clock = _processor(), time.perf_counter()
     work()
-    return time.perf_counter() - clock, time.process_time() - processor
+    return Taken(time.perf_counter() - clock, _processor() - before)
 
 
-def _said(taken: tuple[float, float]) -> str:
-    return f"{taken[0] * 1000:.0f} ms ({taken[1] * 1000:.0f})"
+def _said(taken: Taken) -> str:
+    return f"{taken.clock:.1f} s ({taken.work:.1f})"
 
 
-def _spread(name: str, found: list[tuple[float, float]]) -> None:
-    median, slow = (np.quantile([taken[0] for taken in found], at) * 1000 for at in (0.5, 0.95))
-    print(f"  {name}: median {median:.0f} ms, p95 {slow:.0f} ms")
+def _spread(name: str, found: list[Taken]) -> None:
+    median, slow = (np.quantile([taken.clock for taken in found], at) * 1000 for at in (0.5, 0.95))
+    work = sum(taken.work for taken in found) / len(found) * 1000
+    print(f"  {name}: median {median:.0f} ms, p95 {slow:.0f} ms; work {work:.0f} ms")
 
 
 def first_count() -> None:
@@ -62,7 +89,7 @@ def first_count() -> None:
             print(f"    {model.__name__}: {model.objects.count()} rows")
 
 
-def one_more(count: int = 40) -> None:
+def one_more(count: int = 20) -> None:
     """Print what one change costs until the counts are true again: on any day, on the worst day, and for a merger."""
     rng = np.random.default_rng(5)
     with acting_as(SYSTEM):
@@ -76,7 +103,6 @@ def one_more(count: int = 40) -> None:
     for name, among in (("any day", ids), ("the worst day", of_worst)):
         saved, counted = [], []
         for pk in rng.choice(among, count):
-            report = Report.objects.get
 
             def again(pk=pk):
                 with acting_as(SYSTEM):
@@ -102,6 +128,35 @@ def one_more(count: int = 40) -> None:
     _spread("two reports merged, the worst day: counted", merged)
 
 
+def asked(count: int = 15) -> None:
+    """Print what the API and the overview take to answer, over HTTP as far as Django has it: no network, no web server."""
+    with acting_as(SYSTEM):
+        an_operation(code="bench", starts_on=LAST)
+        planner = a_member(Role.PLANNER)
+    client = Client(headers={"host": "localhost"})
+    client.force_login(planner)
+    days = f"occurred_after={FIRST}&occurred_before={LAST}"
+    uneven = f"occurred_after={FIRST + timedelta(days=13)}&occurred_before={LAST - timedelta(days=13)}"
+    for name, address in {
+        "hexes, all days": f"/api/v1/reports/hexes/?{days}",
+        "hexes, days that begin and end within months": f"/api/v1/reports/hexes/?{uneven}",
+        "hexes, the same, of one kind": f"/api/v1/reports/hexes/?{uneven}&kind=explosion",
+        "hexes, the same, in a box": f"/api/v1/reports/hexes/?{uneven}&bbox=37,47,39,49",
+        "hexes, last week": f"/api/v1/reports/hexes/?occurred_after={LAST - timedelta(days=6)}&occurred_before={LAST}",
+        "days, all": f"/api/v1/reports/daily/?{days}",
+        "days of four weeks, by kind": "/api/v1/reports/daily/?by=kind",
+        "trends, four weeks": f"/monitoring/trends/?occurred_after={LAST - timedelta(days=27)}&occurred_before={LAST}",
+        "overview": "/",
+    }.items():
+        found = []
+        for _ in range(count):
+            with CaptureQueriesContext(connection) if not found else nullcontext() as queries:
+                found.append(_taken(lambda address=address: client.get(address)))
+            if len(found) == 1:
+                many = len(queries)
+        _spread(f"{name} ({many} queries)", found[1:])
+
+
 def main() -> None:
     """Print all of it."""
     reports = int(sys.argv[1]) if len(sys.argv) > 1 else REPORTS
@@ -110,6 +165,8 @@ def main() -> None:
         print(f"  loaded, marks included: {_said(_taken(lambda: made_up_reports.load(owner_url, reports)))}")
         first_count()
         one_more()
+        with time_machine.travel(datetime(2026, 11, 1, 10, tzinfo=UTC)):  # the day after the last that has reports
+            asked()
 
 
 if __name__ == "__main__":

@@ -98,19 +98,20 @@ def new_page(browser: Browser, live_product):
 
 @pytest.fixture(scope="session")
 def places(browser, live_product, _cookies_of):
-    """What the addresses of pages are filled with: a pledge, a line and a condition of the demo, by their ids."""
+    """What the addresses of pages are filled with: a pledge, a line, a condition and a report of the demo, by their ids."""
     context = browser.new_context(base_url=live_product.address, storage_state=_cookies_of("planner-one"))
     page = context.new_page()
 
     def first(listing: str, thing: str) -> str:
         page.goto(listing)
         address = page.locator(f"tbody a[href^='/{thing}/']").first.get_attribute("href")
-        return address.split("/")[2]
+        return address.strip("/").split("/")[-1]
 
     found = {
         "pledge": first("/pledges/table/?status=ready&superseded=false", "pledges"),
         "line": first("/requirements/", "requirements"),
         "condition": first("/conditions/", "conditions"),
+        "report": first("/monitoring/reports/", "monitoring/reports"),
     }
     context.close()
     return found

@@ -1,4 +1,4 @@
-"""Pictures of six pages for the README and the handbook. Written into docs only with SCREENSHOTS=1, on a fresh demo."""
+"""Pictures of ten pages for the README and the handbook. Written into docs only with SCREENSHOTS=1, on a fresh demo."""
 
 import os
 from io import BytesIO
@@ -16,8 +16,12 @@ PAGES = {
     "board": ("planner-one", "/pledges/"),
     "pledge": ("planner-one", "/pledges/{pledge}/"),
     "new-pledge": ("officer-fr", "/pledges/new/"),
+    "map": ("monitor", "/monitoring/"),
+    "triage": ("monitor", "/monitoring/triage/"),
+    "trends": ("monitor", "/monitoring/trends/"),
+    "new-report": ("monitor", "/monitoring/reports/new/"),
 }
-IN_DARK = ("overview", "readiness")
+IN_DARK = ("overview", "readiness", "map")
 SHOTS = [
     (name, theme, view)
     for name in PAGES

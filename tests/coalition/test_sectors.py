@@ -1,5 +1,7 @@
 """Areas are judged when they are written: valid polygons in degrees, and sectors that do not overlap."""
 
+import math
+
 import pytest
 from django.core.exceptions import ValidationError
 
@@ -67,3 +69,16 @@ def test_sectors_do_not_overlap_but_may_touch():
     sectors.judge(box(30.5, 50, 31.5, 51), kind="sector", besides=north.pk)
     with pytest.raises(ValidationError, match="overlaps north North"):
         sectors.judge(box(30.5, 50, 31.5, 51), kind="sector")
+
+
+def test_an_area_of_a_hundred_thousand_points_is_refused_with_the_limit():
+    angles = [2 * math.pi * number / 100_000 for number in range(100_000)]
+    ring = [[30 + math.cos(angle), 50 + math.sin(angle)] for angle in angles]
+    with pytest.raises(ValidationError, match="from 4 to 20,000 points"):
+        sectors.judge({"type": "Polygon", "coordinates": [[*ring, ring[0]]]}, kind="buffer_zone")
+
+
+def test_an_area_that_crosses_itself_is_refused_and_told_where():
+    bow_tie = {"type": "Polygon", "coordinates": [[[30, 50], [31, 51], [31, 50], [30, 51], [30, 50]]]}
+    with pytest.raises(ValidationError, match=r"Self-intersection\[30\.5 50\.5\]"):
+        sectors.judge(bow_tie, kind="protected_site")

@@ -4,6 +4,8 @@ from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from coalition.access import SYSTEM, Role, Tier, acting_as
 from monitoring import on_the_map, places, rollups
@@ -204,3 +206,20 @@ def test_a_window_stays_within_the_days_asked_for():
     assert on_the_map.window(WEEK, date(2027, 3, 10), 1) == Asked(date(2027, 3, 10), date(2027, 3, 10))
     assert on_the_map.window(WEEK, date(2027, 3, 13), 7) == Asked(date(2027, 3, 13), date(2027, 3, 14))
     assert on_the_map.window(WEEK, date(2030, 1, 1), 7) == Asked(date(2027, 3, 14), date(2027, 3, 14))
+
+
+@given(st.floats(20, 48), st.floats(42, 58), st.floats(0, 3), st.floats(0, 3))
+def test_the_cells_named_for_a_box_are_those_that_touch_it(west, south, width, height):
+    box = Box(west, south, west + width, south + height)
+    named = on_the_map._cells_in(box)
+    if named is None:
+        assert width * height > 1
+        return
+    spread = np.random.default_rng(0)
+    near = zip(
+        spread.uniform(west - 0.5, west + width + 0.5, 300),
+        spread.uniform(south - 0.5, south + height + 0.5, 300),
+        strict=True,
+    )
+    cells = {places.cell_of(longitude, latitude) for longitude, latitude in near}
+    assert {cell for cell in cells if on_the_map._touches(cell, box)} <= set(named)

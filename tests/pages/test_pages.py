@@ -40,6 +40,8 @@ PAGES = [
     "/readiness/nations/",
     "/readiness/infantry/",
     "/readiness/age/",
+    "/monitoring/trends/",
+    "/monitoring/trends/?source_class=party&family=fire",
     "/jobs/",
 ]
 TO_WRITE = {

@@ -209,14 +209,14 @@ def test_both_stories_stand_side_by_side_with_the_differences_marked(client, two
             killed=3,
             **far,
         )
-        patrol = a_report("artillery", at=NOON, **HERE)
+        patrol = a_report("artillery", at=NOON.replace(minute=8), **HERE)
     incident = incident_of(one, two, patrol)
     page = client.get(f"/monitoring/incidents/{incident.pk}/")
     assert [story.voice for story in page.context["stories"]] == ["Russian Federation", "Ukraine", "Own monitors"]
     rows = {question.label: question for question in page.context["questions"]}
     russian, _, own = rows["Time"].answers
-    assert russian.notes == ("2 h after Ukraine", "2 h after Own monitors")
-    assert own.notes == ("2 h before Russian Federation",)
+    assert russian.notes == ("2 h after Ukraine", "1 h 52 min after Own monitors")
+    assert own.notes == ("1 h 52 min before Russian Federation",), "eight minutes are no difference"
     assert rows["Place"].answers[0].notes[0] == "7.4 km from Ukraine"
     assert rows["Kind"].is_disputed
     assert rows["Count"].answers[0].notes == ("more than Ukraine",)
