@@ -76,6 +76,7 @@ def _said(taken: Taken) -> str:
 def _spread(name: str, found: list[Taken]) -> None:
     median, slow = (np.quantile([taken.clock for taken in found], at) * 1000 for at in (0.5, 0.95))
     work = sum(taken.work for taken in found) / len(found) * 1000
+    print(f"  {name}: median {median:.0f} ms, p95 {slow:.0f} ms; work {work:.0f} ms")
 
 
 def first_count() -> None:
