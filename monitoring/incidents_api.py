@@ -13,6 +13,7 @@ from rest_framework.response import Response
 
 from coalition.api import CoalitionViewSet, TierField, VisibleRelatedField, tier_column, visible
 from coalition.columns import Column, Columns, Kind, Point
+from coalition.editing import Answer, once
 from coalition.models import ApiToken
 from monitoring import describing, judging, merging
 from monitoring.api import name_seen, precision_seen, sector_seen, seen
@@ -250,7 +251,7 @@ class IncidentViewSet(CoalitionViewSet):
         "respond": ResponseInput,
     }
     outputs = {"steps": StepsSerializer, "responses": ResponsesSerializer, "respond": ResponseSerializer}
-    creates = ("create",)
+    creates = ("create", "respond")
     changes = ("partial_update", "merge", "split", "take_back", "judge", "verify")
     write_scope = ApiToken.Scope.FILE_REPORTS
     write_actions = {
@@ -363,8 +364,13 @@ class IncidentViewSet(CoalitionViewSet):
     @responses.mapping.post
     def respond(self, request, *args, **kwargs):
         """Write down what a party said."""
-        said = judging.respond(self.get_object().pk, self.input(), by=request.user)
-        return Response(ResponseSerializer(said).data, status=201)
+        incident, said = self.get_object(), self.input()
+
+        def answer() -> Answer:
+            return Answer(201, ResponseSerializer(judging.respond(incident.pk, said, by=request.user)).data)
+
+        answered = once(request, answer)
+        return Response(answered.body, status=answered.status)
 
 
 def versions(reports: list[dict[str, int]]) -> dict[int, int]:

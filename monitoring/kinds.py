@@ -121,3 +121,38 @@ class CountUnit(TextChoices):
     WEAPONS = "weapons", "Weapons"
     VIOLATIONS = "violations", "Violations, as counted by the source"
     OTHER = "other", "Other"
+
+
+class Occurrence(TextChoices):
+    """How far it is established that something happened. The last two stand apart: they count nowhere."""
+
+    RECEIVED = "received", "Received"
+    SCREENED = "screened", "Screened"
+    UNDER_VERIFICATION = "under_verification", "Under verification"
+    CORROBORATED = "corroborated", "Corroborated"
+    PLAUSIBLE = "plausible", "Plausible"
+    UNSUBSTANTIATED = "unsubstantiated", "Unsubstantiated"
+    REFUTED = "refuted", "Refuted"
+    CANNOT_VERIFY = "cannot_verify", "Cannot verify"
+    DUPLICATE = "duplicate", "Duplicate"
+    OUT_OF_SCOPE = "out_of_scope", "Out of scope"
+
+
+OUT = (Occurrence.DUPLICATE, Occurrence.OUT_OF_SCOPE)
+WAITING = (Occurrence.RECEIVED, Occurrence.SCREENED, Occurrence.UNDER_VERIFICATION)
+
+
+class Confidence(TextChoices):
+    LOW = "low", "Low"
+    MODERATE = "moderate", "Moderate"
+    HIGH = "high", "High"
+
+
+class TimePrecision(TextChoices):
+    """How exactly the time is known; ``occurred_from`` and ``occurred_until`` always hold the whole of what may be."""
+
+    EXACT = "exact", "To the minute"
+    SPAN = "span", "Between two times"
+    PART_OF_DAY = "part_of_day", "Part of a day"
+    DAY = "day", "On that day"
+    DAYS = "days", "Within some days"
