@@ -28,10 +28,11 @@ from coalition.paging import OnePage
 from coalition.renderers import Export
 from coalition.rows import Counted, as_json
 from monitoring import on_the_map, rollups, trends
+from monitoring.boxes import Box
 from monitoring.filters import BoxField
 from monitoring.kinds import FAMILY_OF, KINDS_OF, Family, Kind
 from monitoring.models import OUT, DailyCount, HexCount, Occurrence, Party, Source
-from monitoring.on_the_map import Asked, Box, Hex
+from monitoring.on_the_map import Asked, Hex
 
 LONGEST = timedelta(days=20 * 366)
 MOST_ROWS = 50_000  # on a page of JSON; a file has no limit

@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta
 import django_filters
 from django import forms
 from django.core.exceptions import ValidationError
-from django.db.models import BooleanField, F, Func, Q, QuerySet, Value
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
 from drf_spectacular.types import OpenApiTypes
@@ -20,8 +20,9 @@ from coalition.access import Tier, actor_of
 from coalition.editing import FIRST_DAY, LAST_DAY, is_id
 from coalition.forms import DayInput
 from coalition.models import Sector
+from monitoring.boxes import Box, within_box
 from monitoring.kinds import KINDS_OF, Facility, Family, Kind
-from monitoring.models import Incident, Occurrence, Party, PointAt, Report, Source
+from monitoring.models import Incident, Occurrence, Party, Report, Source
 from monitoring.placing import seen_place
 
 NO_LATER = timedelta(days=2)  # nothing begins later than so long after the day that was stated for it
@@ -74,19 +75,6 @@ class BoxField(forms.CharField):
 @extend_schema_field(OpenApiTypes.STR)
 class BoxFilter(django_filters.Filter):
     field_class = BoxField
-
-
-class IsWithin(Func):
-    """A point within a box, by the GiST index of the point."""
-
-    arg_joiner = " <@ "
-    template = "%(expressions)s"
-    output_field = BooleanField()
-    conditional = True
-
-
-class AsBox(Func):
-    template = "%(expressions)s::box"
 
 
 class Ticks(forms.CheckboxSelectMultiple):
@@ -193,10 +181,7 @@ class ReportFilter(django_filters.FilterSet):
         return rows.filter(occurred_on__lte=then, occurred_from__lt=last)
 
     def in_box(self, rows: QuerySet, name: str, box: tuple[float, float, float, float]) -> QuerySet:
-        west, south, east, north = box
-        seen = seen_place(self.tier)
-        corners = AsBox(Value(f"({east},{north}),({west},{south})"))
-        return rows.filter(IsWithin(PointAt(F(seen.longitude), F(seen.latitude)), corners))
+        return within_box(rows, self.tier, Box(*box))
 
     def in_sector(self, rows: QuerySet, name: str, areas: list[Sector]) -> QuerySet:
         if not areas:

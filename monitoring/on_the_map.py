@@ -4,7 +4,6 @@ An event is an incident, or a report in scope that is not merged into an inciden
 same events that the points are. Hexes come from the rollups alone, so their cost does not grow with what is stored.
 """
 
-import math
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
@@ -13,12 +12,12 @@ from typing import Any
 
 import h3.api.basic_int as h3
 from django.db import connection
-from django.db.models import F, Q, QuerySet, Sum, Value
+from django.db.models import F, Q, QuerySet, Sum
 
 from coalition.access import Tier, actor_of
 from monitoring import places
-from monitoring.filters import AsBox, IsWithin
-from monitoring.models import CountedTally, HexCount, HexMonth, Incident, PointAt, Report
+from monitoring.boxes import MARGIN, Box, cells_in, within_box
+from monitoring.models import CountedTally, HexCount, HexMonth, Incident, Report
 from monitoring.placing import seen_place
 from monitoring.seeing import COARSER_BY_M
 
@@ -33,27 +32,6 @@ QUICK_ROWS = 100_000  # and always where so few reports are stored
 NEAR = 8  # the zoom from which events are points
 FAR = 5  # the zoom up to which hexes are one size bigger
 WORTH_TRYING = 40_000  # a cell may hold many events of which the box shows few: below this they are asked for
-MOST_NAMED = 300  # cells that a query names one by one
-CELL_SQUARE_DEGREES = 0.0204  # of latitude: 253 square kilometres
-MARGIN = 0.12  # degrees of latitude: a cell reaches no further from its centre
-
-
-@dataclass(frozen=True)
-class Box:
-    """West, south, east, north in WGS 84 degrees, borders included."""
-
-    west: float
-    south: float
-    east: float
-    north: float
-
-    def holds(self, longitude: float, latitude: float, margin: float = 0.0) -> bool:
-        """Return True when the point lies in the box, widened by ``margin`` degrees of latitude on each side."""
-        wider = margin / max(0.1, math.cos(math.radians(latitude)))
-        return (
-            self.west - wider <= longitude <= self.east + wider
-            and self.south - margin <= latitude <= self.north + margin
-        )
 
 
 @dataclass(frozen=True)
@@ -180,7 +158,7 @@ def hexes(user: Any, asked: Asked) -> list[Hex]:
 def hexes_of(tier: int, asked: Asked) -> list[Hex]:
     """Return the cells of resolution 5 that touch the box and hold events or reports as a tier sees them, in no order."""
     sums: dict[int, list[int]] = defaultdict(lambda: [0, 0])
-    cells = _cells_in(asked.box)
+    cells = cells_in(asked.box)
     for rows in _rollups(asked, tier):
         if cells is not None:  # an index search for each; for a bigger box it is cheaper to read all
             rows = rows.filter(cell__in=cells)
@@ -270,33 +248,12 @@ def _outline(cell: int) -> list[list[float]]:
     return places.outline(cell)
 
 
-def _cells_in(box: Box | None) -> list[int] | None:
-    """Return the cells that may touch the box, or None when they are too many to name."""
-    if box is None:
-        return None
-    wider = MARGIN / max(0.1, math.cos(math.radians(max(abs(box.south), abs(box.north)) + MARGIN)))
-    west, east = max(-180.0, box.west - wider), min(180.0, box.east + wider)
-    south, north = max(-90.0, box.south - MARGIN), min(90.0, box.north + MARGIN)
-    shrink = math.cos(math.radians((south + north) / 2))
-    if (east - west) * (north - south) * shrink > MOST_NAMED * CELL_SQUARE_DEGREES:
-        return None
-    corners = [(south, west), (south, east), (north, east), (north, west)]
-    return h3.h3shape_to_cells(h3.LatLngPoly(corners), places.CELL_RESOLUTION)
-
-
 def _touches(cell: int, box: Box) -> bool:
     latitude, longitude = _centre(cell)
     return box.holds(longitude, latitude, MARGIN)
 
 
 # --- Points -------------------------------------------------------------------------------
-
-
-def within_box(rows: QuerySet, user: Any, box: Box) -> QuerySet:
-    """Keep reports or incidents whose place, as the user sees it, lies in the box."""
-    seen = seen_place(actor_of(user).tier)
-    corners = AsBox(Value(f"({box.east},{box.north}),({box.west},{box.south})"))
-    return rows.filter(IsWithin(PointAt(F(seen.longitude), F(seen.latitude)), corners))
 
 
 def points(user: Any, asked: Asked, limit: int) -> list[Dot]:
@@ -328,7 +285,7 @@ def _dots(noun: str, rows: QuerySet, user: Any, asked: Asked, limit: int) -> lis
     if asked.sector is not None:
         rows = rows.filter(**{columns.sector: asked.sector})
     if asked.box is not None:
-        rows = within_box(rows, user, asked.box)
+        rows = within_box(rows, tier, asked.box)
     named = ("id", columns.longitude, columns.latitude, "place_precision_m", "sensitive", "place_name")
     values = rows.order_by().values_list(*named, "kind", "accused_id", "occurred_from", "occurrence")[:limit]
     return [

@@ -3,7 +3,7 @@
 from django.contrib.postgres.fields import ArrayField
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import F, Func, Q
+from django.db.models import F, Q
 
 from coalition.access import seen_by
 from coalition.models import Sector
@@ -18,13 +18,6 @@ class TieredQuerySet(models.QuerySet):
     def visible_to(self, user):
         """Keep what the user may see: up to their tier."""
         return self.filter(seen_by(user, nation=None))
-
-
-class PointAt(Func):
-    """The core type ``point`` of a longitude and a latitude, for boxes on a GiST index. Null where one of them is."""
-
-    function = "point"
-    output_field = models.TextField()
 
 
 class Place(models.Model):

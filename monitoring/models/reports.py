@@ -2,7 +2,6 @@
 
 import pghistory
 import pgtrigger
-from django.contrib.postgres.indexes import GistIndex
 from django.core.validators import MaxValueValidator
 from django.db import models
 from django.db.models import Case, F, Q, Value, When
@@ -16,7 +15,7 @@ from monitoring import kinds
 from monitoring.kinds import OUT, WAITING, Occurrence, TimePrecision
 from monitoring.models.incidents import Incident, IncidentStep
 from monitoring.models.marks import COUNTS_OF_REPORTS, COVERAGE_OF_REPORTS
-from monitoring.models.places import Place, PointAt, TieredQuerySet, place_constraints, time_constraints
+from monitoring.models.places import Place, TieredQuerySet, place_constraints, time_constraints
 from monitoring.models.sources import Party, Source
 
 LARGEST = 10**7  # rounds, people, aircraft; more is a slip of the hand
@@ -209,8 +208,8 @@ class Report(Place, Record):
             models.Index(fields=["incident"], condition=Q(incident__isnull=False), name="report_of_incident"),
             models.Index(fields=["duplicate_of"], condition=Q(duplicate_of__isnull=False), name="report_duplicates"),
             models.Index(fields=["batch"], condition=Q(batch__isnull=False), name="report_of_batch"),
-            GistIndex(PointAt("longitude", "latitude"), name="report_point"),
-            GistIndex(PointAt("coalition_longitude", "coalition_latitude"), name="report_coalition_point"),
+            models.Index(fields=["cell"], name="report_cell"),
+            models.Index(fields=["coalition_cell"], name="report_coalition_cell"),
         ]
 
     def __str__(self):

@@ -13,10 +13,11 @@ from coalition.forms import DayInput
 from coalition.models import Sector
 from coalition.pages import for_members, operation_of, operations_of, page_or_part
 from monitoring import gazetteer, on_the_map, places, rollups
+from monitoring.boxes import Box
 from monitoring.filters import BoxField
 from monitoring.kinds import FAMILY_OF, KINDS_OF, Family, Kind
 from monitoring.models import OUT, Occurrence, Party, Source
-from monitoring.on_the_map import Asked, Box, Dot, Hex, Picture
+from monitoring.on_the_map import Asked, Dot, Hex, Picture
 
 ROWS = 100  # of the table beside the map; the map itself shows more
 USUAL_DAYS = 7

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from coalition.access import SYSTEM, Role, Tier, acting_as
 from monitoring import on_the_map, places, rollups
+from monitoring.boxes import Box
 from monitoring.models import Report
-from monitoring.on_the_map import Asked, Box
+from monitoring.on_the_map import Asked
 from tests.factories import a_member, a_party, a_report, a_sector, a_source, an_incident
 
 pytestmark = pytest.mark.django_db
