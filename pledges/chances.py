@@ -96,20 +96,18 @@ def question(
         horizon = (last_day(operation, today) - today).days
         horizon = max([horizon, *((line.last - today).days for line in lines if line.last)])
         pieces, weights = {}, {}
-        for pledge in _that_bring(rows.pledges[pk], supposed):
+        for pledge, quantity in _that_bring(rows.pledges[pk], supposed):
             hanging = {condition: conditions[condition] for condition in pledge.hangs_on if condition in conditions}
             pieces[pledge.row.id] = _pieces_of(pledge, hanging, place, operation, today, horizon, supposed)
-            weights[pledge.row.id] = pledge.row.quantity
+            weights[pledge.row.id] = quantity
             nations[pledge.row.id] = pledge.row.nation
         if not lines:
             continue
         answers: dict[int, list[certainty.Contribution]] = {line.id: [] for line in lines}
         for allocation in rows.allocations[pk]:
             if allocation.pledge_id in weights and allocation.line_id in answers:
-                quantity = min(allocation.quantity, weights[allocation.pledge_id])
-                answers[allocation.line_id] += _contributions(
-                    allocation.pledge_id, quantity, pieces[allocation.pledge_id]
-                )
+                share = min(allocation.quantity, weights[allocation.pledge_id])
+                answers[allocation.line_id] += _contributions(allocation.pledge_id, share, pieces[allocation.pledge_id])
         groups[pk] = certainty.Capability(
             lines=tuple(_plan_of(line, answers[line.id], today, horizon, pk in rows.any_alone) for line in lines),
             pool=tuple(
@@ -154,7 +152,8 @@ def _conditions(rows: Planned, supposed: Supposition) -> dict[int, _OpenConditio
     }
 
 
-def _that_bring(pledges: Iterable[PledgeFacts], supposed: Supposition) -> Iterator[PledgeFacts]:
+def _that_bring(pledges: Iterable[PledgeFacts], supposed: Supposition) -> Iterator[tuple[PledgeFacts, Decimal]]:
+    """Yield the pledges that bring something, each with its quantity."""
     for pledge in pledges:
         row = pledge.row
         if (
@@ -164,7 +163,7 @@ def _that_bring(pledges: Iterable[PledgeFacts], supposed: Supposition) -> Iterat
             and row.nation not in supposed.nations_out
             and row.id not in supposed.withdrawn
         ):
-            yield pledge
+            yield pledge, row.quantity
 
 
 def _pieces_of(

@@ -67,7 +67,7 @@ def joined(groups: Sequence[Group], columns: Columns, memory: Memory | None = No
         if to_simulate:
             _simulate_joint(group, sorted(to_simulate), joint)
         for t, key in unknown.items():
-            if joint.method[t] == METHODS.index(EXACT):
+            if memory is not None and joint.method[t] == METHODS.index(EXACT):
                 memory.put(key, float(joint.p_all[t]), CELLS_OF_AN_ENTRY)
     return joints
 

@@ -5,7 +5,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 
@@ -95,12 +95,12 @@ def solved(courses: Sequence[Course], memory: Memory | None = None) -> Columns:
     slots: list[int] = []
     bases: list[int] = []
     for course in courses:
-        wanted = range(len(course.firsts))
+        wanted: Sequence[int] = range(len(course.firsts))
         if memory is not None:
             keys = keys_of(course)
-            found = [memory.get(key) for key in keys]
-            recalled += [(course.slot + t, one) for t, one in enumerate(found) if one is not None]
-            wanted = [t for t in wanted if found[t] is None]
+            kept = [cast(Remembered | None, memory.get(key)) for key in keys]
+            recalled += [(course.slot + t, one) for t, one in enumerate(kept) if one is not None]
+            wanted = [t for t in wanted if kept[t] is None]
             new.update((keys[t], course.slot + t) for t in wanted)
         if not wanted:
             continue
