@@ -118,7 +118,8 @@ function startSearch(map, frame) {
   const go = ({ latitude, longitude, degrees, mgrs, precision_m: precision }, name = "") => {
     found.setLatLng([latitude, longitude]).addTo(map);
     const zoom = precision > 5000 ? 9 : precision > 500 ? 11 : 13;
-    map.setView([latitude, longitude], Math.max(map.getZoom(), zoom));
+    // Leaflet drops a move that is asked for while another is being animated.
+    map.setView([latitude, longitude], Math.max(map.getZoom(), zoom), { animate: false });
     answer.textContent = [name, degrees, mgrs].filter(Boolean).join(" · ");
   };
   offerPlaces(input, frame.dataset.search, (place) => {

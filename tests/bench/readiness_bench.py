@@ -259,7 +259,7 @@ def what_ifs(operation: Operation) -> None:
         for pledge_id, nation in asked.nations.items():
             owners.setdefault(nation, set()).add(pledge_id)
         groups = list(asked.groups.values())
-    browser = Client()
+    browser = Client(SERVER_NAME="127.0.0.1")
     browser.force_login(planner, backend="allauth.account.auth_backends.AuthenticationBackend")
     condition = asked.condition_ids[0]
     day = today + timedelta(days=200)
