@@ -1,5 +1,6 @@
 """What the map shows: the same events as hexes and as points, never more than a browser bears, as the tier sees places."""
 
+import random
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
@@ -7,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coalition.access import SYSTEM, Role, Tier, acting_as
-from monitoring import on_the_map, places, rollups
+from coalition.access import SYSTEM, Role, Tier, acting_as, actor_of
+from monitoring import boxes, on_the_map, places, rollups
 from monitoring.boxes import Box
 from monitoring.models import Report
 from monitoring.on_the_map import Asked
+from monitoring.placing import seen_place
 from tests.factories import a_member, a_party, a_report, a_sector, a_source, an_incident
 
 pytestmark = pytest.mark.django_db
@@ -212,7 +214,7 @@ def test_a_window_stays_within_the_days_asked_for():
 @given(st.floats(20, 48), st.floats(42, 58), st.floats(0, 3), st.floats(0, 3))
 def test_the_cells_named_for_a_box_are_those_that_touch_it(west, south, width, height):
     box = Box(west, south, west + width, south + height)
-    named = on_the_map._cells_in(box)
+    named = boxes.cells_in(box)
     if named is None:
         assert width * height > 1
         return
@@ -224,3 +226,26 @@ def test_the_cells_named_for_a_box_are_those_that_touch_it(west, south, width, h
     )
     cells = {places.cell_of(longitude, latitude) for longitude, latitude in near}
     assert {cell for cell in cells if on_the_map._touches(cell, box)} <= set(named)
+
+
+@pytest.mark.parametrize("role", [Role.ANALYST, Role.PLANNER])
+def test_a_box_holds_what_its_four_numbers_hold_small_or_large_vague_or_not(role):
+    """Cells only help the index: what is found is what comparing the numbers finds."""
+    rng = random.Random(7)
+    user = a_member(role)
+    tier = actor_of(user).tier
+    seen = seen_place(tier)
+    with acting_as(SYSTEM):
+        for _ in range(60):
+            precision = rng.choice([10, 500, 20_000])
+            where = placed(
+                rng.uniform(36, 38), rng.uniform(48, 49), precision_m=precision, sensitive=rng.random() < 0.3
+            )
+            a_report(**where)
+        rows = [*Report.objects.values_list("pk", seen.longitude, seen.latitude)]
+        for width in (0.02, 0.3, 1.5, 8):
+            west, south = rng.uniform(35.5, 37.5), rng.uniform(47.5, 48.5)
+            box = Box(west, south, west + width, south + width)
+            expected = {pk for pk, longitude, latitude in rows if box.holds(longitude, latitude)}
+            found = boxes.within_box(Report.objects.all(), tier, box)
+            assert set(found.values_list("pk", flat=True)) == expected
