@@ -14,7 +14,7 @@ from django.db.models.functions import Abs, Greatest
 from coalition.access import Actor, Tier, actor_of
 from monitoring import places
 from monitoring.kinds import FAMILY_OF, KINDS_OF, Family, Kind
-from monitoring.models import VAGUEST_M, Incident, Report
+from monitoring.models import Incident, Report
 from monitoring.placing import seen_place
 
 SLACK_M = 2_000  # further apart than both precisions and this is another event
@@ -105,7 +105,7 @@ def _place_near(account: _Account, actor: Actor) -> Q:
             named &= Q(sensitive=False)
     if account.point is None:
         return named
-    reach = min(account.point.precision_m, VAGUEST_M) + VAGUEST_M + SLACK_M
+    reach = min(account.point.precision_m, places.VAGUEST_M) + places.VAGUEST_M + SLACK_M
     north = reach / places.METRES_PER_DEGREE
     east = north / max(math.cos(math.radians(account.point.latitude)), 0.01)
     near = Q(
@@ -187,7 +187,7 @@ def _of_place(one: _Account, other: _Account, distance: float | None) -> tuple[f
         return UNKNOWN, "place not given in both"
     vague = one.point.precision_m + other.point.precision_m
     beyond = max(0.0, distance - vague)
-    share = math.exp(-beyond / SLACK_M) / (1 + vague / VAGUEST_M)  # two vague places agree easily
+    share = math.exp(-beyond / SLACK_M) / (1 + vague / places.VAGUEST_M)  # two vague places agree easily
     if beyond:
         return share, f"{in_metres(distance)} apart, {in_metres(beyond)} beyond both precisions"
     return share, f"{in_metres(distance)} apart, within both precisions"

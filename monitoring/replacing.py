@@ -15,7 +15,7 @@ from shapely.geometry import shape
 from coalition import stale
 from coalition.models import Sector
 from monitoring import places
-from monitoring.models import COVERED_TOGETHER, VAGUEST_M, Incident, Report
+from monitoring.models import COVERED_TOGETHER, Incident, Report
 from monitoring.placing import SEEN, SeenPlace
 
 KIND = "places"
@@ -80,7 +80,7 @@ def _write(model: type[Report] | type[Incident], blocks: list[int], areas: list[
     for seen in SEEN.values():
         longitude = np.array([_number(getattr(row, seen.longitude)) for row in rows], float)
         latitude = np.array([_number(getattr(row, seen.latitude)) for row in rows], float)
-        longitude[precision_m > VAGUEST_M] = np.nan
+        longitude[precision_m > places.VAGUEST_M] = np.nan
         zoned = places.zones_of(longitude, latitude, areas)
         for row, sector, zones in zip(rows, zoned.sector.tolist(), zoned.zones.tolist(), strict=True):
             setattr(row, f"{seen.sector}_id", sector or None)

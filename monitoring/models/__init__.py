@@ -33,7 +33,6 @@ from monitoring.models.marks import (
 )
 from monitoring.models.places import (
     HALF_THE_EARTH_M,
-    VAGUEST_M,
     Place,
     TieredQuerySet,
     place_constraints,
@@ -70,7 +69,6 @@ __all__ = [
     "OUT",
     "SEEN_PLACE",
     "SEVERITY",
-    "VAGUEST_M",
     "WAITING",
     "WHOLE_DAY_FROM",
     "Agreement",

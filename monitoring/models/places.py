@@ -7,8 +7,8 @@ from django.db.models import F, Q
 
 from coalition.access import seen_by
 from coalition.models import Sector
+from monitoring.places import VAGUEST_M
 
-VAGUEST_M = 10_000  # a place vaguer than this has no sector and no cell: it is counted as "place too vague"
 HALF_THE_EARTH_M = 20_100_000  # nothing is vaguer
 
 
