@@ -588,6 +588,20 @@ def test_a_list_costs_the_same_whatever_the_number_of_rows(name):
     assert max(many) <= 25
 
 
+def test_a_page_by_token_takes_four_queries_and_leaves_the_planner_as_it_was():
+    with acting_as(SYSTEM):
+        analyst = a_member(Role.ANALYST)
+    with a_token(analyst) as (_, client):
+        client.get("/api/v1/pledges/")  # the first use is noted
+        with CaptureQueriesContext(connection) as queries:
+            assert client.get("/api/v1/pledges/").status_code == 200
+            asked = [query["sql"] for query in queries if "SAVEPOINT" not in query["sql"]]
+            with connection.cursor() as cursor:
+                cursor.execute("SHOW join_collapse_limit")
+                assert cursor.fetchone() == ("8",)
+    assert len(asked) == 5, asked  # nobody acts, whose token, they act, the page; and who acted before, again
+
+
 # --- What every answer has --------------------------------------------------------------------------
 
 
