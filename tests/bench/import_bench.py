@@ -161,4 +161,4 @@ def bare_copy(path: Path, rows: int) -> tuple[float, float]:
 
 
 if __name__ == "__main__":
-    work() if "IMPORT_BENCH_JOB" in os.environ else main(size(1_000_000, short=10_000))
+    work() if "IMPORT_BENCH_JOB" in os.environ else main(size(1_000_000, short=3_000))

@@ -35,7 +35,7 @@ from tests.bench.readiness_bench import a_plan
 from tests.factories import a_member, an_operation
 
 REPORTS = 1_000_000
-FEW = 10_000  # what the pages are compared with
+FEW = 1_000 if SHORT else 10_000  # what the pages are compared with
 FIRST, LAST = date(2025, 11, 1), date(2026, 10, 31)
 TODAY = datetime(2026, 11, 1, 10, tzinfo=UTC)  # the day after the last that has reports
 
@@ -180,7 +180,7 @@ def asked(client: Client, count: int = 4 if SHORT else 15) -> None:
 
 def main() -> None:
     """Print all of it."""
-    reports = size(REPORTS, short=20_000)
+    reports = size(REPORTS, short=5_000)
     with a_database() as owner_url:
         with time_machine.travel(TODAY):
             # Its plan is large, so that the readiness page has something to show.
