@@ -1,5 +1,6 @@
 """How the web server serves, on a laptop and in the image alike: gunicorn reads this. Names: its settings page."""
 
+import gc
 from pathlib import Path
 
 worker_class = "gthread"
@@ -12,3 +13,9 @@ keepalive = 5
 control_socket_disable = True  # it would write into the home folder
 if Path("/dev/shm").is_dir():  # noqa: S108 - the heartbeat file; a slow disk there kills healthy workers
     worker_tmp_dir = "/dev/shm"  # noqa: S108
+
+
+def when_ready(server) -> None:
+    """Set aside what was imported, before workers are forked: looking through it for garbage would copy it into each."""
+    gc.collect()
+    gc.freeze()
