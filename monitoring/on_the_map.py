@@ -340,15 +340,17 @@ def points(user: Any, asked: Asked, limit: int) -> list[Dot]:
 def _dots(noun: str, rows: QuerySet, user: Any, asked: Asked, limit: int) -> list[Dot]:
     tier = actor_of(user).tier
     columns = seen_place(tier)
-    rows = rows.filter(occurred_on__range=(asked.first, asked.last), **{f"{columns.cell}__isnull": False})
+    rows = rows.filter(occurred_on__range=(asked.first, asked.last))
     if asked.kinds:
         rows = rows.filter(kind__in=asked.kinds)
     if asked.accused is not None:
         rows = rows.filter(accused=asked.accused)
     if asked.sector is not None:
         rows = rows.filter(**{columns.sector: asked.sector})
-    if asked.box is not None:
-        rows = within_box(rows, tier, asked.box)
+    if asked.box is None:
+        rows = rows.filter(**{f"{columns.cell}__isnull": False})
+    else:
+        rows = within_box(rows, tier, asked.box, vague=False)
     named = ("id", columns.longitude, columns.latitude, "place_precision_m", "sensitive", "place_name")
     values = rows.order_by().values_list(*named, "kind", "accused_id", "occurred_from", "occurrence")[:limit]
     return [
