@@ -546,7 +546,7 @@ class HistorySeal(models.Model):
     previous = models.BinaryField(max_length=32, help_text="The head before")
     head = models.BinaryField(max_length=32, help_text="SHA-256 of all of the above")
     sealed_at = models.DateTimeField()
-    key = models.CharField(max_length=16, help_text="Which key signed it")
+    key = models.CharField(max_length=64, help_text="The public key of who signed it, in hexadecimal")
     signature = models.BinaryField(max_length=64, help_text="Ed25519, of the checkpoint")
 
     objects = AdministratorsQuerySet.as_manager()

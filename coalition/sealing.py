@@ -10,7 +10,6 @@ proves later that the newest rows, or days, or seals were not taken away togethe
 
 import hashlib
 import json
-import logging
 import re
 import time
 from collections.abc import Callable
@@ -39,8 +38,6 @@ PATIENCE_S = 5.0  # for writers that were at it when the sealing began
 _LOCK = 0x5EA1  # an advisory lock: one sealer at a time
 _LOOK_EVERY_S = 0.05
 _TYPE = re.compile(r"[a-z][a-z0-9 ]*(\[\])?")
-
-log = logging.getLogger(__name__)
 
 
 class NoKey(Exception):
@@ -134,19 +131,14 @@ def _public(key: Ed25519PrivateKey) -> str:
     return key.public_key().public_bytes_raw().hex()
 
 
-def _known_keys() -> dict[str, str]:
-    """Return {key id: public key} of all keys whose signatures count here."""
-    keys = [key.strip().lower() for key in settings.HISTORY_PUBLIC_KEYS]
+def _known_keys() -> set[str]:
+    """Return the public keys whose signatures count here."""
+    keys = {key.strip().lower() for key in settings.HISTORY_PUBLIC_KEYS}
     try:
-        keys.append(public_key())
+        keys.add(public_key())
     except NoKey:
         pass
-    return {key_id(key): key for key in keys}
-
-
-def key_id(public: str) -> str:
-    """Return the short name of a public key: 16 hexadecimal digits of its SHA-256."""
-    return hashlib.sha256(bytes.fromhex(public)).hexdigest()[:16]
+    return keys
 
 
 @cache
@@ -234,13 +226,13 @@ def _seal_next(table: str, key_column: str, last: int, key: Ed25519PrivateKey) -
             total=(newest.total if newest else 0) + rows,
             keys=keys,
             digests=digests,
+            signature=b"",
             previous=bytes(newest.head) if newest else bytes(32),
             sealed_at=now,
         )
         made.head = _head_of(made)
-        public = _public(key)
-        made.key = key_id(public)
-        made.signature = key.sign(_checkpoint(made, public).signed())
+        made.key = _public(key)
+        made.signature = key.sign(_checkpoint(made).signed())
         made.save(force_insert=True)
     return rows
 
@@ -298,9 +290,9 @@ def _head_of(made: HistorySeal) -> bytes:
     return hashlib.sha256(_canonical(header) + b"\n" + bytes(made.keys) + bytes(made.digests)).digest()
 
 
-def _checkpoint(made: HistorySeal, public: str) -> Checkpoint:
-    signature = bytes(made.signature or b"").hex()
-    return Checkpoint(made.number, made.day, made.total, bytes(made.head).hex(), made.sealed_at, public, signature)
+def _checkpoint(made: HistorySeal) -> Checkpoint:
+    signature = bytes(made.signature).hex()
+    return Checkpoint(made.number, made.day, made.total, bytes(made.head).hex(), made.sealed_at, made.key, signature)
 
 
 def _canonical(thing: dict[str, Any]) -> bytes:
@@ -326,7 +318,7 @@ def newest_checkpoint(day: date | None = None) -> Checkpoint | None:
     """Return the last checkpoint, of a day when one is given; None where nothing was sealed. Call while acting."""
     seals = HistorySeal.objects.defer("keys", "digests").order_by("number")
     made = (seals.filter(day=day) if day else seals).last()
-    return _checkpoint(made, _known_keys().get(made.key, "")) if made else None
+    return _checkpoint(made) if made else None
 
 
 def read_checkpoint(text: str | bytes) -> Checkpoint:
@@ -402,11 +394,11 @@ class _Checking:
         if made.key not in self.keys:
             raise _Found(
                 "signature",
-                f"seal {made.number} of {made.day} is signed with a key ({made.key}) that is not known here;"
+                f"seal {made.number} of {made.day} is signed with a key ({made.key[:16]}…) that is not known here;"
                 " HISTORY_KEY signs, HISTORY_PUBLIC_KEYS names others",
                 **where,
             )
-        if not _holds(_checkpoint(made, self.keys[made.key])):
+        if not _holds(_checkpoint(made)):
             raise _Found("signature", f"the signature of seal {made.number} of {made.day} is wrong", **where)
 
     def _rows(self, made: HistorySeal) -> None:
@@ -437,7 +429,7 @@ class _Checking:
 
     def start(self) -> None:
         if self.stored:
-            known = self.stored.public_key in self.keys.values()
+            known = self.stored.public_key in self.keys
             if not known or not _holds(self.stored):
                 why = "its signature is wrong" if known else "it was signed with a key that is not known here"
                 raise _Found("signature", f"the stored checkpoint of {self.stored.day} does not count: {why}")
@@ -488,16 +480,17 @@ def _unsealed(through: dict[str, int]) -> int:
 @jobs.handles(JOB)
 def check(work: jobs.Work) -> dict[str, Any]:
     """Seal what can be sealed, then verify all of it, for an administrator who pressed the button."""
-    stored = work.arguments.get("checkpoint")
+    stored, warning = work.arguments.get("checkpoint"), ""
     try:
         seal()
     except NoKey as error:
-        log.warning("%s", error)
+        warning = str(error)
     verdict = verify(stored=read_checkpoint(stored) if stored else None, tell=work.progress)
     return {
         "label": "See what was found",
         "href": reverse("history:page"),
         "sentence": verdict.sentence,
+        "warning": warning,
         "fault": asdict(verdict.fault) | {"day": str(verdict.fault.day or "")} if verdict.fault else None,
         "rows": verdict.rows,
         "days": verdict.days,

@@ -48,7 +48,7 @@ class Migration(migrations.Migration):
                 ("previous", models.BinaryField(help_text="The head before", max_length=32)),
                 ("head", models.BinaryField(help_text="SHA-256 of all of the above", max_length=32)),
                 ("sealed_at", models.DateTimeField()),
-                ("key", models.CharField(help_text="Which key signed it", max_length=16)),
+                ("key", models.CharField(help_text="The public key of who signed it, in hexadecimal", max_length=64)),
                 ("signature", models.BinaryField(help_text="Ed25519, of the checkpoint", max_length=64)),
             ],
             options={

@@ -7,15 +7,17 @@ from datetime import UTC, datetime
 import psycopg
 import pytest
 from django.conf import settings
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
 from django.db import ProgrammingError, connection, transaction
+from django.test import Client
 from hypothesis import HealthCheck, given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
 
-from coalition import sealing
+from coalition import jobs, sealing
 from coalition.access import SYSTEM, Role, acting_as
-from coalition.models import Condition, HistorySeal
+from coalition.models import Condition, HistorySeal, Job
 from tests import bed
 from tests.factories import a_condition, a_member, a_pledge
 
@@ -430,3 +432,65 @@ def test_a_seal_costs_the_writer_nothing(three_days):
             "SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND relation = %s::regclass", [SEALS]
         )
         assert cursor.fetchone() == (0,)
+
+
+# --- The page --------------------------------------------------------------------------------------
+
+
+def administrator() -> Client:
+    client = Client()
+    with acting_as(SYSTEM):
+        client.force_login(a_member(Role.ADMINISTRATOR))
+    return client
+
+
+def test_an_administrator_has_the_history_checked_and_takes_its_checkpoints(three_days):
+    client = administrator()
+    page = client.get("/history/").content.decode()
+    assert page.count("/history/checkpoints/2027-03-0") == 3
+    file = client.get("/history/checkpoints/2027-03-02.json")
+    assert 'filename="history-2027-03-02-2.json"' in file.headers["Content-Disposition"]
+    assert sealing.read_checkpoint(file.content) == checkpoint_of(2)
+    for body in ({}, {"checkpoint": SimpleUploadedFile("c.json", file.content)}):
+        assert client.post("/history/check/", body).status_code == 302
+        with acting_as(SYSTEM):
+            job = Job.objects.get(kind=sealing.JOB, state=Job.State.WAITING)
+        assert str(job.pk) in client.get("/history/").content.decode()
+        jobs.work(job.pk)
+        assert "History verified: 11 rows, 3 days" in client.get("/history/").content.decode()
+    assert "against the checkpoint of 2027-03-02" in client.get("/history/").content.decode()
+
+
+def test_the_page_names_what_is_bent(superuser, three_days):
+    client = administrator()
+    superuser.execute(f"DELETE FROM {TABLE} WHERE pgh_id = {three_days[3]}")
+    client.post("/history/check/")
+    with acting_as(SYSTEM):
+        job = Job.objects.get(kind=sealing.JOB, state=Job.State.WAITING)
+    jobs.work(job.pk)
+    assert f"{TABLE} row {three_days[3]}, sealed on 2027-03-02: missing" in client.get("/history/").content.decode()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("role", [role for role in Role.values if role != Role.ADMINISTRATOR])
+def test_nobody_else_gets_at_the_page(role):
+    client = Client()
+    client.force_login(a_member(role))
+    for answer in (
+        client.get("/history/"),
+        client.post("/history/check/"),
+        client.get("/history/checkpoints/2027-03-01.json"),
+    ):
+        assert answer.status_code == 403
+
+
+@pytest.mark.django_db
+def test_a_file_that_is_no_checkpoint_is_refused_on_the_page():
+    client = administrator()
+    for content in (b"x", b"{" * 20_000):
+        answer = client.post("/history/check/", {"checkpoint": SimpleUploadedFile("c.json", content)})
+        assert (answer.status_code, "is no checkpoint" in answer.content.decode()) == (422, True)
+    for day in ("2027-03-01", "2027-02-30", "x"):
+        assert client.get(f"/history/checkpoints/{day}.json").status_code == 404
+    with acting_as(SYSTEM):
+        assert not Job.objects.filter(kind=sealing.JOB).exists()
