@@ -175,6 +175,8 @@ PGHISTORY_DEFAULT_TRACKERS = (  # what stood before each change: with the living
     pghistory.UpdateEvent(row=pghistory.Old),
     pghistory.DeleteEvent(),
 )
+HISTORY_KEY = env.text("HISTORY_KEY", "")  # signs sealed history; the embedded product makes its own
+HISTORY_PUBLIC_KEYS = env.words("HISTORY_PUBLIC_KEYS", [])  # of keys that signed before, or that sign elsewhere
 
 # --- Work: Redis is the broker only -------------------------------------------------------
 CELERY_BROKER_URL = REDIS_URL or embedded.addresses(DATA_DIR).redis
