@@ -23,7 +23,7 @@ from uuid import UUID
 
 from celery.exceptions import SoftTimeLimitExceeded
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
-from django.db.models import Case, F, Q, Value, When
+from django.db.models import F, Q, TextField, Value
 from django.db.models.functions import Concat, Now
 
 from coalition import broker, health
@@ -38,7 +38,6 @@ LOST_AFTER = timedelta(seconds=12)  # without a heartbeat
 MESSAGE_S = 30  # how long a message waits for a worker; the next one is sent sooner
 AT_ONCE = 200  # waiting jobs that are sent again in one go: a long queue is no lost message
 LONGEST_S = 3600
-ENOUGH = "Nothing more is tried by itself."
 
 State = Job.State
 Handler = Callable[["Work"], dict[str, Any] | None]
@@ -157,6 +156,13 @@ def work(job_id: UUID | str) -> bool:
     return True
 
 
+def give_back(job_id: UUID | str) -> None:
+    """Let another worker have the job at once: whose it was is known to be dead. Leaves no connection behind."""
+    with acting_as(SYSTEM):
+        Job.objects.filter(pk=job_id, state=State.RUNNING).update(heartbeat_at=Now() - LOST_AFTER)
+    connection.close()
+
+
 def take_up() -> int:
     """Send again what waits or has lost its worker, and give up what was tried often enough; return how many sent.
 
@@ -164,14 +170,14 @@ def take_up() -> int:
     """
     waiting = Job.objects.filter(state=State.WAITING, created_at__lt=Now() - LOST_AFTER)
     with acting_as(SYSTEM):
-        Job.objects.filter(_LOST, attempts__gte=MOST_ATTEMPTS).update(
-            state=State.FAILED,
-            finished_at=Now(),
-            error=Case(
-                When(error="", then=Value(f"It was begun {MOST_ATTEMPTS} times, and its worker died. {ENOUGH}")),
-                default=Concat("error", Value(f" It was begun {MOST_ATTEMPTS} times. {ENOUGH}")),
-            ),
+        given_up = Job.objects.filter(_LOST, attempts__gte=MOST_ATTEMPTS)
+        given_up.filter(error="").update(error="Its worker died.")
+        why = Concat(
+            "error",
+            Value(f" It was begun {MOST_ATTEMPTS} times. Nothing more is tried by itself."),
+            output_field=TextField(),
         )
+        given_up.update(state=State.FAILED, finished_at=Now(), error=why)
         ids = list(Job.objects.filter(_LOST).order_by("created_at").values_list("pk", flat=True))
         ids += waiting.order_by("created_at").values_list("pk", flat=True)[:AT_ONCE]
     sent = 0
