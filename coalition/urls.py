@@ -11,6 +11,7 @@ job_urls = [
     path("", views.job_list, name="list"),
     path("<uuid:job_id>/", views.job_detail, name="detail"),
     path("<uuid:job_id>/cancel/", views.job_cancel, name="cancel"),
+    path("<uuid:job_id>/retry/", views.job_retry, name="retry"),
 ]
 
 import_urls = [

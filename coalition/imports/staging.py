@@ -24,7 +24,7 @@ from django.db import connection, transaction
 from django.db.models.functions import Now
 from django.http import Http404
 
-from coalition import jobs, stale
+from coalition import disk, jobs, stale
 from coalition.access import can, demand
 from coalition.editing import Refused, VersionStale, lock, seeing_all
 from coalition.imports import cells, identity, mapping
@@ -140,7 +140,8 @@ def clean_name(name: str) -> str:
 def upload(file: UploadedFile, *, profile: str, operation: Operation | None, dataset: str, by) -> ImportBatch:
     """Keep a file and have it read; the same file sent twice by one person for the same purpose is one import.
 
-    Raise PermissionDenied; ValidationError on ``file`` when it is empty or too large, on ``profile`` for an unknown one.
+    Raise PermissionDenied; ValidationError on ``file`` when it is empty or too large, on ``profile`` for an unknown one;
+    ``disk.NoRoom``.
     """
     kind = profiles().get(profile)
     if kind is None:
@@ -173,7 +174,7 @@ def upload(file: UploadedFile, *, profile: str, operation: Operation | None, dat
         state=State.READING,
     )
     file.seek(0)
-    batch.file.save(uuid4().hex, file, save=False)  # under a name of ours: theirs means nothing to the disk
+    disk.keep(batch.file, uuid4().hex, file)  # under a name of ours: theirs means nothing to the disk
     try:
         with transaction.atomic():
             batch.save()
