@@ -82,7 +82,8 @@ class ApiViewSet(GenericViewSet):
 
     ``write_actions`` maps a DRF action to one of access.RULES, ``write_scope`` is the token scope that may write.
     ``inputs`` maps an action to the serializer of its body, ``queries`` to that of its query parameters.
-    ``creates`` take an Idempotency-Key, ``changes`` demand If-Match, ``partial`` answer to Range.
+    ``creates`` take an Idempotency-Key, ``changes`` demand If-Match, ``compares`` name versions in their body, ``partial``
+    answer to Range.
     ``dear`` maps an action to a limit of its own, a scope of settings.API_PER_MINUTE; ``largest`` to the bytes its body
     may have, where that is no JSON.
     """
@@ -96,6 +97,7 @@ class ApiViewSet(GenericViewSet):
     queries: dict[str, type[serializers.Serializer]] = {}
     creates: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
+    compares: tuple[str, ...] = ()
     partial: tuple[str, ...] = ()
     dear: dict[str, str] = {}
     largest: dict[str, int] = {}

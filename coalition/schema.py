@@ -33,13 +33,15 @@ WHY = {
     "406": "None of the formats there are is one you accept.",
     "409": "It does not fit the present state.",
     "411": "The body does not say how long it is.",
-    "412": "Somebody changed it since the version in `If-Match`. `ETag` has the present one.",
+    "412": "Somebody changed it since the version in `If-Match`, or one in the body. `ETag` has the present one.",
     "413": "The body is too large.",
+    "414": "The address is too long.",
     "415": "The body is of a media type that is not read here.",
     "416": "The range lies behind the end of the file.",
     "422": "This idempotency key came before with another body.",
     "428": "`If-Match` is missing.",
     "429": "Too many requests in a minute. `Retry-After` says how many seconds to wait.",
+    "431": "The headers are too long.",
 }
 
 
@@ -112,7 +114,7 @@ class Schema(AutoSchema):
 
     def refusals(self) -> list[str]:
         """Return the statuses this operation may refuse with."""
-        codes = {"400", "401", "403", "406", "429"}
+        codes = {"400", "401", "403", "406", "414", "429", "431"}
         if self.view.detail:
             codes.add("404")
         if self.method != "GET":
@@ -121,6 +123,8 @@ class Schema(AutoSchema):
             codes.add("409")
         if self.action in self.view.changes:
             codes |= {"412", "428"}
+        if self.action in self.view.compares:
+            codes.add("412")
         if self.action in self.view.creates:
             codes.add("422")
         if self.action in self.view.partial:

@@ -258,6 +258,7 @@ class IncidentViewSet(CoalitionViewSet):
         "take_back": {200: INCIDENTS.serializer, 204: None},
     }
     creates = ("create", "respond")
+    compares = ("create",)
     changes = ("partial_update", "merge", "split", "take_back", "judge", "verify")
     write_scope = ApiToken.Scope.FILE_REPORTS
     write_actions = {

@@ -110,7 +110,7 @@ def make_plausible(case, person: Person, luck: random.Random) -> None:
             case.path_parameters[name] = luck.choice(person.some(resource))
     wants_version = any(each.name == "If-Match" for each in case.operation.headers)
     if wants_version and luck.random() < 0.8:
-        case.headers["If-Match"] = person.etag(thing(case))
+        case.headers["If-Match"] = person.etag(thing(case)) if luck.random() < 0.9 else '"999"'
     if isinstance(case.body, dict):
         for name in set(case.body) & set(HOLDS):
             if (values := person.some(HOLDS[name])) and luck.random() < 0.7:
@@ -137,7 +137,7 @@ class Findings:
 
     def __init__(self):
         self.statuses: Counter[int] = Counter()
-        self.told: dict[tuple, str] = {}
+        self.told: dict[tuple[str, str], str] = {}
 
     def judge(self, case, answer) -> None:
         self.statuses[answer.status_code] += 1
@@ -145,9 +145,12 @@ class Findings:
             case.validate_response(answer, checks=CHECKS)
         except FailureGroup as group:
             for failure in group.exceptions:
-                key = (case.operation.label, type(failure).__name__, getattr(failure, "_unique_key", ""))
-                sent = case.as_curl_command()[:2000]
-                self.told.setdefault(key, f"{case.operation.label}\n{failure}\n{sent}\n{answer.text[:300]}")
+                what = f"{type(failure).__name__} {getattr(failure, '_unique_key', '')}"
+                self.tell(case, what, f"{failure}\n{answer.text[:300]}")
+
+    def tell(self, case, what: str, about: str) -> None:
+        label = case.operation.label
+        self.told.setdefault((label, what), f"{label}: {what}\n{about}\n{case.as_curl_command()[:2000]}")
 
 
 def ask(operation, strategy, cases: int, person: Person, findings: Findings) -> None:
@@ -159,7 +162,12 @@ def ask(operation, strategy, cases: int, person: Person, findings: Findings) -> 
     @given(case=strategy)
     def one(case):
         make_plausible(case, person, luck)
-        findings.judge(case, case.call(session=person.session, timeout=PATIENCE_S))
+        try:
+            answer = case.call(session=person.session, timeout=PATIENCE_S)
+        except requests.RequestException as error:  # no answer, or one that broke off
+            findings.tell(case, type(error).__name__, str(error))
+        else:
+            findings.judge(case, answer)
 
     one()
 
