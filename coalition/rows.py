@@ -105,7 +105,7 @@ class Stored:
     def csv_lines(self, *, for_people: bool) -> Iterator[bytes]:
         columns = self.columns if for_people else (*self.columns, *self.placed_by)
         cells = [cell(column, for_people=for_people) for column in columns]
-        if len(cells) == 1:
+        if for_people and len(cells) == 1:
             cells = [f"coalesce({cells[0]}::text, '')"]  # an empty line would be no row
         return self._copied(f"SELECT {', '.join(cells)} FROM", "")
 

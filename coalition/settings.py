@@ -244,12 +244,21 @@ IMPORT_PROFILES = [
 FILTERS_EMPTY_CHOICE_LABEL = "All"
 
 # --- API ----------------------------------------------------------------------------------
+# Requests a minute that one token, or one person's browser, may send; 0 is no limit. One client that asks one thing
+# after another meets none of them.
+API_PER_MINUTE = {
+    "requests": env.number("API_REQUESTS_PER_MINUTE", 6_000),
+    "files": env.number("API_FILES_PER_MINUTE", 60),
+    "what-if": env.number("API_WHAT_IF_PER_MINUTE", 120),
+    "uploads": env.number("API_UPLOADS_PER_MINUTE", 300),
+}
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [  # the first one's challenge makes a stranger's answer a 401
         "coalition.tokens.TokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["coalition.access.MayTouch", "coalition.tokens.WithinScope"],
+    "DEFAULT_THROTTLE_CLASSES": ["coalition.throttling.PerMinute"],
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],

@@ -9,6 +9,7 @@ from rest_framework.response import Response
 
 from coalition.api import CoalitionViewSet, TierField, TierFilter, tier_column, visible
 from coalition.columns import Column, Columns, Kind
+from coalition.filters import UpdatedSinceFilter
 from monitoring import agreeing
 from monitoring.kinds import Facility
 from monitoring.kinds import Kind as Act
@@ -162,7 +163,7 @@ WRITES = dict.fromkeys(("create", "partial_update", "destroy"), "keep_agreements
 class AgreementFilters(filters.FilterSet):
     tier = TierFilter()
     q = filters.CharFilter(field_name="name", lookup_expr="icontains", label="Text in the name")
-    updated_since = filters.IsoDateTimeFilter(field_name="changed_at", lookup_expr="gte")
+    updated_since = UpdatedSinceFilter()
 
 
 class AgreementViewSet(CoalitionViewSet):
@@ -199,7 +200,7 @@ class AgreementViewSet(CoalitionViewSet):
 class ProvisionFilters(filters.FilterSet):
     agreement = filters.ModelChoiceFilter(queryset=visible(Agreement), to_field_name="code")
     kind = filters.MultipleChoiceFilter(choices=Provision.Kind.choices)
-    updated_since = filters.IsoDateTimeFilter(field_name="changed_at", lookup_expr="gte")
+    updated_since = UpdatedSinceFilter()
 
 
 class ProvisionViewSet(CoalitionViewSet):
@@ -238,7 +239,7 @@ class TermFilters(filters.FilterSet):
     )
     provision = filters.ModelChoiceFilter(queryset=visible(Provision))
     party = filters.ModelChoiceFilter(queryset=visible(Party), to_field_name="code")
-    updated_since = filters.IsoDateTimeFilter(field_name="changed_at", lookup_expr="gte")
+    updated_since = UpdatedSinceFilter()
 
 
 class TermViewSet(CoalitionViewSet):
