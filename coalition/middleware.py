@@ -11,8 +11,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from coalition import stale
-from coalition.access import acting_as
+from coalition.access import acting_as, can
 from coalition.editing import Refused
+from coalition.pages import NoOperation
 from coalition.refusals import API
 
 SAFE = {"GET", "HEAD", "OPTIONS", "TRACE"}
@@ -85,6 +86,8 @@ class ActingMiddleware:
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """Answer a refusal that a page did not show itself with its status and its sentence."""
+        if isinstance(exception, NoOperation) and not request.path.startswith(API):
+            return render(request, "empty_start.html", {"may_plan": can(request.user, "keep_operations")}, status=404)
         if isinstance(exception, ValidationError):
             status, sentence = 400, " ".join(exception.messages)
         elif isinstance(exception, Refused):
