@@ -4,6 +4,7 @@ Answered by a middleware before any other: no login, no host check, no redirect,
 would make the answer about a missing database an error of its own.
 """
 
+import time
 from collections.abc import Callable
 from functools import cache as remembered
 
@@ -16,6 +17,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
 WORKER_SEEN = "worker-seen"
+LAST_BEAT = "last-beat"  # seconds since 1970, kept for ever
 WORKER_SILENT_AFTER_S = 60  # beat asks every five seconds
 
 
@@ -67,6 +69,7 @@ def state_of_parts() -> dict[str, str]:
 def worker_was_here() -> None:
     """Note that a worker did a task just now."""
     cache.set(WORKER_SEEN, True, timeout=WORKER_SILENT_AFTER_S)
+    cache.set(LAST_BEAT, time.time(), timeout=None)
 
 
 @remembered  # an error is not: once applied, they stay so for the life of this process

@@ -33,6 +33,7 @@ MOST_ATTEMPTS = 3
 BEAT_S = 5.0
 LOST_AFTER = timedelta(seconds=30)  # without a heartbeat
 LONGEST_S = 3600
+LATELY = timedelta(hours=1)  # failures within it are shown to who watches the machine
 
 State = Job.State
 Handler = Callable[["Work"], dict[str, Any] | None]
@@ -87,6 +88,11 @@ def handles(kind: str) -> Callable[[Handler], Handler]:
         return handler
 
     return register
+
+
+def kinds() -> list[str]:
+    """Return the kinds that this process knows how to do, in order; all of them where the tasks are imported."""
+    return sorted(_handlers)
 
 
 def start(kind: str, *, by, arguments: dict[str, Any] | None = None, idempotency_key: str | None = None) -> Job:

@@ -94,6 +94,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "coalition.health.HealthMiddleware",  # first: it answers where nothing else can
+    "coalition.metrics.MetricsMiddleware",  # it times all the others
     "coalition.middleware.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -156,6 +157,7 @@ ACCOUNT_SIGNUP_FIELDS = ["username*", "email*", "password1*", "password2*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = True
 ACCOUNT_CHANGE_EMAIL = False
+ALLAUTH_TRUSTED_PROXY_COUNT = env.number("PROXIES", 0)  # else all people behind one share its rate limits
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_TOTP_ISSUER = "Coalition readiness"
 USERSESSIONS_TRACK_ACTIVITY = False  # it would write at every look at a page
@@ -168,7 +170,13 @@ DATABASES = {
 }
 APP_ROLE = env.text("DATABASE_APP_ROLE", "coalition_app")  # whom the migrations grant rights to
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "coalition_cache"}}
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "coalition_cache",
+        "OPTIONS": {"MAX_ENTRIES": 10_000},  # above it entries are thrown out, and with them who guessed how often
+    }
+}
 PGHISTORY_APPEND_ONLY = True
 PGHISTORY_CONTEXT_FIELD = pghistory.ContextJSONField()
 PGHISTORY_DEFAULT_TRACKERS = (  # what stood before each change: with the living row that is the whole history
@@ -297,6 +305,12 @@ WEBHOOK_NETWORKS = [ip_network(word.strip()) for word in env.words("WEBHOOK_NETW
 WEBHOOK_PLAIN_NETWORKS = [ip_network(word.strip()) for word in env.words("WEBHOOK_PLAIN_NETWORKS", [])]  # http will do
 WEBHOOK_PORTS = [int(word) for word in env.words("WEBHOOK_PORTS", ["443", "8443"])]
 CHANGE_FEED = "coalition.api_urls.CHANGING"  # the resources of the feed, for what reads it without a request
+
+# --- Watching: /metrics is not there unless an operator opens it -----------------------------
+METRICS_NETWORKS = [ip_network(word.strip()) for word in env.words("METRICS_NETWORKS", [])]
+METRICS_TOKEN = env.text("METRICS_TOKEN", "").strip()
+if METRICS_TOKEN and len(METRICS_TOKEN) < 20:
+    raise ImproperlyConfigured("METRICS_TOKEN can be guessed: it needs 20 characters at least.")
 
 # --- Map: no outside tiles unless an operator names a host ---------------------------------
 # West, south, east, north: Ukraine and its neighbours. A place outside is asked about, not refused.
