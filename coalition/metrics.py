@@ -167,7 +167,7 @@ def _jobs() -> Iterator[GaugeMetricFamily]:
 
 
 def _stale() -> Iterator[GaugeMetricFamily]:
-    found = {kind: (0, None) for kind in stale.kinds()}
+    found = dict.fromkeys(stale.kinds(), (0, None))
     rows = Stale.objects.order_by().values_list("kind").annotate(Count("key", distinct=True), Min("marked_at"))
     found |= {kind: (keys, since) for kind, keys, since in rows}
     keys = {(kind,): keys for kind, (keys, _) in found.items()}
