@@ -38,6 +38,7 @@ LOST_AFTER = timedelta(seconds=12)  # without a heartbeat
 MESSAGE_S = 30  # how long a message waits for a worker; the next one is sent sooner
 AT_ONCE = 200  # waiting jobs that are sent again in one go: a long queue is no lost message
 LONGEST_S = 3600
+LATELY = timedelta(hours=1)  # failures within it are shown to who watches the machine
 
 State = Job.State
 Handler = Callable[["Work"], dict[str, Any] | None]
@@ -98,6 +99,11 @@ def handles(kind: str) -> Callable[[Handler], Handler]:
         return handler
 
     return register
+
+
+def kinds() -> list[str]:
+    """Return the kinds that this process knows how to do, in order; all of them where the tasks are imported."""
+    return sorted(_handlers)
 
 
 def start(kind: str, *, by, arguments: dict[str, Any] | None = None, idempotency_key: str | None = None) -> Job:

@@ -131,6 +131,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "coalition.middleware.HeadersMiddleware",  # around everything: files and probes too
     "coalition.health.HealthMiddleware",  # before what can fail: it answers where nothing else can
+    "coalition.metrics.MetricsMiddleware",  # it times all the others
     "coalition.middleware.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -202,7 +203,7 @@ ACCOUNT_RATE_LIMITS = {
     "reauthenticate": "10/m/user",
     "change_password": "5/m/user",
 }
-ALLAUTH_TRUSTED_PROXY_COUNT = env.number("TRUSTED_PROXIES", 0)  # else all who come through one proxy share a limit
+ALLAUTH_TRUSTED_PROXY_COUNT = env.number("PROXIES", 0)  # else all people behind one share its rate limits
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_TOTP_ISSUER = "Coalition readiness"
 USERSESSIONS_TRACK_ACTIVITY = False  # it would write at every look at a page
@@ -377,6 +378,12 @@ WEBHOOK_NETWORKS = [ip_network(word.strip()) for word in env.words("WEBHOOK_NETW
 WEBHOOK_PLAIN_NETWORKS = [ip_network(word.strip()) for word in env.words("WEBHOOK_PLAIN_NETWORKS", [])]  # http will do
 WEBHOOK_PORTS = [int(word) for word in env.words("WEBHOOK_PORTS", ["443", "8443"])]
 CHANGE_FEED = "coalition.api_urls.CHANGING"  # the resources of the feed, for what reads it without a request
+
+# --- Watching: /metrics is not there unless an operator opens it -----------------------------
+METRICS_NETWORKS = [ip_network(word.strip()) for word in env.words("METRICS_NETWORKS", [])]
+METRICS_TOKEN = env.text("METRICS_TOKEN", "").strip()
+if METRICS_TOKEN and len(METRICS_TOKEN) < 20:
+    raise ImproperlyConfigured("METRICS_TOKEN can be guessed: it needs 20 characters at least.")
 
 # --- Map: no outside tiles unless an operator names a host ---------------------------------
 # West, south, east, north: Ukraine and its neighbours. A place outside is asked about, not refused.
