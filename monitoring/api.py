@@ -234,7 +234,7 @@ class ReportViewSet(triage_api.TriageSteps, CoalitionViewSet):
     creates = ("create",)
     changes = ("partial_update", "take_back", *triage_api.CHANGES)
     worked_out = ("occurrence", "incident")  # its incident's, which may be judged or hidden without it
-    write_scope = ApiToken.Scope.FILE_REPORTS
+    write_scopes = (ApiToken.Scope.FILE_REPORTS,)
     write_actions = {
         "create": "file_report",
         "partial_update": "edit_report",
