@@ -14,7 +14,7 @@ from coalition.access import Actor, Tier
 from coalition.api import CoalitionViewSet, TierField, tier_column, visible
 from coalition.columns import Column, Columns, Kind, Point
 from coalition.models import ApiToken
-from monitoring import evidence, filing, triage_api
+from monitoring import evidence, filing, triage, triage_api
 from monitoring.filters import ReportFilter
 from monitoring.kinds import CountUnit, Facility
 from monitoring.kinds import Kind as What
@@ -210,12 +210,22 @@ class EvidenceListSerializer(serializers.Serializer):
 # --- The addresses --------------------------------------------------------------------------
 
 
+class ReportFilters(ReportFilter):
+    waiting = filters.BooleanFilter(
+        method="that_wait", label="On the triage desk: nobody has judged, merged or put it out of scope"
+    )
+
+    def that_wait(self, rows, name, wanted):
+        waits = triage.waits_for(self.request.user)
+        return rows.filter(waits) if wanted else rows.exclude(waits)
+
+
 class ReportViewSet(triage_api.TriageSteps, CoalitionViewSet):
     """Accounts of violations, one by one source each. Places are shown as exactly as the reader's tier may see them."""
 
     queryset = Report.objects.all()
     columns = REPORTS
-    filterset_class = ReportFilter
+    filterset_class = ReportFilters
     orderings = {"id": "id", "occurred_from": "occurred_from"}
     default_ordering = "-occurred_from"
     inputs = {

@@ -141,6 +141,9 @@ def test_each_step_names_the_version_it_is_based_on_and_the_moment_must_be_right
     assert step(client, address, "undo", tag).status_code == 409
     assert client.get(f"{address}touched/").status_code == 409
     assert client.get(f"{address}rows/").json()["errors"].keys() == {"outcome"}
+    for bad in ("limit=0", "limit=1e9", "limit=1000000000", "offset=-1", "offset=x", "outcome=%00", "page=2"):
+        assert client.get(f"{address}rows/?outcome=new&{bad}").status_code == 400
+    assert client.get(f"{address}rows/?outcome=new&offset=1000").json()["results"] == []
     assert step(client, address, "approve", tag, outcome="rejected", approved=True).status_code == 400
     assert step(client, address, "approve", tag, approved=True).status_code == 400
     none = step(client, address, "approve", tag, outcome="new", approved=False)
