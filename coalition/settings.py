@@ -298,7 +298,9 @@ FILE_UPLOAD_MAX_MEMORY_SIZE = 1_000_000
 IMPORT_PROFILES = [
     "pledges.importing.PledgeProfile",
     "pledges.importing.StatementProfile",
+    "pledges.importing.OwnPledges",
     "monitoring.profiles.table.ReportTable",
+    "monitoring.profiles.own.OwnReports",
     "monitoring.profiles.osce.OSCEAnnex",
     "monitoring.profiles.acled.ACLED",
     "monitoring.profiles.ucdp.UCDP",
