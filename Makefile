@@ -32,6 +32,10 @@ bench: installed-dev ## Measure, print one table; asserts nothing about seconds.
 faults: installed-dev ## Kill worker, broker, database and web server while people work; print what it cost
 	@$(PYTHON_HERE) -m pytest -m faults tests/faults tests/coalition $(ARGS)
 
+.PHONY: restore-drill
+restore-drill: installed ## Back up what runs here, restore it into an empty cluster, prove that all is equal and starts
+	@$(MANAGE) restore_drill $(ARGS)
+
 .PHONY: screenshots
 screenshots: installed-dev ## Take the pictures in docs/screenshots anew, of a fresh demo
 	@SCREENSHOTS=1 $(PYTHON_HERE) -m pytest tests/browser/test_screenshots.py -p no:randomly
