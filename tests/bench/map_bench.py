@@ -38,12 +38,12 @@ from coalition.models import ApiToken, User
 from coalition.supervision import answers_within
 from monitoring import rollups
 from tests.bench import made_up_reports
+from tests.bench.figures import SHORT, figure, size
 from tests.bench.readiness_bench import a_plan
 from tests.factories import a_member, an_operation
 
-SHORT = bool(os.environ.get("SHORT"))
-REPORTS, FEW = (20_000, 2_000) if SHORT else (1_000_000, 10_000)
-ASKED = 4 if SHORT else 20  # times each
+FEW = 1_000 if SHORT else 10_000
+ASKED = 2 if SHORT else 20  # times each
 MONTHS_22 = 669  # days
 COUNTED = (
     "monitoring_report",
@@ -162,6 +162,11 @@ class Taken:
     database: float
     size: int
 
+    @property
+    def middle(self) -> float:
+        """The median by the clock, in milliseconds."""
+        return float(np.median(self.clock)) * 1000
+
     def __str__(self) -> str:
         middle, slow = np.quantile(self.clock, (0.5, 0.95)) * 1000
         web, database = (seconds / len(self.clock) * 1000 for seconds in (self.web, self.database))
@@ -237,8 +242,9 @@ def _seconds(process: int | str) -> float:
 def maps(server: Server) -> None:
     """Print what each map takes, as a page and as the API's hexes, and the dearest of each."""
     dearest: dict[str, tuple[float, str]] = {}
+    filters = [*FILTERS.items()][: 1 if SHORT else None]
     for (period, (first, last)), (place, where), (name, which) in itertools.product(
-        PERIODS.items(), PLACES.items(), FILTERS.items()
+        PERIODS.items(), PLACES.items(), filters
     ):
         days = f"occurred_after={first}&occurred_before={last}"
         box = "&".join(part for part in where.split("&") if part.startswith("bbox"))
@@ -248,11 +254,11 @@ def maps(server: Server) -> None:
             ("hexes", "/api/v1/reports/hexes/?" + "&".join(filter(None, (days, box, which))), "bench-monitor"),
         ):
             taken = server.taken(address, who)
-            print(f"  {what}, {said}: {taken}", flush=True)
+            figure(f"{what}: {said}", taken.middle, "ms", at_most=50 if what == "hexes" else None, note=f"{taken}")
             work = (taken.web + taken.database) / ASKED * 1000
-            dearest[what] = max(dearest.get(what, (0.0, "")), (work, said))
-    for what, (work, said) in dearest.items():
-        print(f"  the dearest {what}: {work:.0f} ms of work ({said})")
+            dearest[what] = max(dearest.get(what, (0.0, "", "")), (work, said, f"{taken}"))
+    for what, (work, said, how) in dearest.items():
+        figure(f"the dearest {what}, work", work, "ms", note=f"{said}; {how}")
 
 
 def dashboards(many: Server, few: Server) -> None:
@@ -270,10 +276,19 @@ def dashboards(many: Server, few: Server) -> None:
             for those in zip(*rounds, strict=True)
         ]
         work = [each.web + each.database for each in taken]
-        middle = [np.median(each.clock) for each in taken]
-        print(f"  {name}, {queries(many.database, address)} queries: {taken[0]}")
-        print(f"    with {FEW:,} reports: {taken[1]}")
-        print(f"    {middle[0] / middle[1]:.2f} of its time, {work[0] / work[1]:.2f} of its work", flush=True)
+        slow = [float(np.quantile(each.clock, 0.95)) * 1000 for each in taken]
+        is_asked_for = name != "trends"
+        figure(
+            f"{name} page, p95",
+            slow[0],
+            "ms",
+            at_most=40 if is_asked_for else None,
+            beside=(f"with {FEW:,} reports", slow[1]),
+            note=f"{taken[0]}; of the work with few {work[0] / work[1]:.2f}",
+        )
+        of_few = taken[0].middle / taken[1].middle
+        figure(f"{name} page, median against few reports", of_few, "×", at_most=1.5 if is_asked_for else None)
+        figure(f"{name} page, queries", queries(many.database, address), at_most=25 if is_asked_for else None)
 
 
 def queries(database: str, address: str) -> int:
@@ -292,7 +307,7 @@ def queries(database: str, address: str) -> int:
 
 def main() -> None:
     """Print all of it."""
-    reports = int(sys.argv[1]) if len(sys.argv) > 1 else REPORTS
+    reports = size(1_000_000, short=5_000)
     print(f"\nmaps and dashboards with {reports:,} reports of 22 months")
     with databases(reports) as (big, small):
         many, few = Server(big), Server(small)

@@ -31,11 +31,9 @@ from monitoring import rollups
 from monitoring.models import DailyCount, HexCount, HexMonth, HexMonthSlice, Incident, Report
 from tests.bench import made_up_reports
 from tests.bench.figures import SHORT, figure, size
-from tests.bench.readiness_bench import a_plan
 from tests.factories import a_member, an_operation
 
 REPORTS = 1_000_000
-FEW = 1_000 if SHORT else 10_000  # what the pages are compared with
 FIRST, LAST = date(2025, 11, 1), date(2026, 10, 31)
 TODAY = datetime(2026, 11, 1, 10, tzinfo=UTC)  # the day after the last that has reports
 
@@ -137,26 +135,13 @@ def one_more(count: int = 3 if SHORT else 20) -> None:
     _spread("two reports merged, the worst day: counted", merged)
 
 
-def a_small_plan():
-    with acting_as(SYSTEM):
-        return an_operation(code="bench", starts_on=LAST, is_current=True)
-
-
-def pages_asked(client: Client, count: int = 5 if SHORT else 40) -> dict[str, tuple[float, int]]:
-    """Return what pages take that must not care how many reports there are: 95th percentile in ms, and queries."""
-    found = {}
-    for name, address in {"overview page": "/", "readiness page": "/readiness/"}.items():
-        client.get(address)
-        with CaptureQueriesContext(connection) as queries:
-            assert client.get(address).status_code == 200
-            many = len(queries)
-        took = [_taken(lambda address=address: client.get(address)).clock for _ in range(count)]
-        found[name] = float(np.quantile(took, 0.95)) * 1000, many
-    return found
-
-
-def asked(client: Client, count: int = 4 if SHORT else 15) -> None:
+def asked(count: int = 4 if SHORT else 15) -> None:
     """Tell what the API and trends take to answer, over HTTP as far as Django has it: no network, no web server."""
+    with acting_as(SYSTEM):
+        an_operation(code="bench", starts_on=LAST)
+        planner = a_member(Role.PLANNER)
+    client = Client(headers={"host": "localhost"})
+    client.force_login(planner)
     days = f"occurred_after={FIRST}&occurred_before={LAST}"
     uneven = f"occurred_after={FIRST + timedelta(days=13)}&occurred_before={LAST - timedelta(days=13)}"
     for name, address in {
@@ -182,33 +167,12 @@ def main() -> None:
     """Print all of it."""
     reports = size(REPORTS, short=5_000)
     with a_database() as owner_url:
-        with time_machine.travel(TODAY):
-            # Its plan is large, so that the readiness page has something to show.
-            operation = a_small_plan() if SHORT else a_plan()
-            with acting_as(SYSTEM):
-                planner = a_member(Role.PLANNER)
-            client = Client(headers={"host": "localhost"})
-            client.force_login(planner)
-            made_up_reports.load(owner_url, FEW, dataset="made-up-few")
-            rollups.sweep()
-            with_few = pages_asked(client)
-        print(f"\ncounts of {reports} reports, beside the plan of {operation}")
+        print(f"\ncounts of {reports} reports")
         _told(f"{reports:,} reports loaded, marks included", _taken(lambda: made_up_reports.load(owner_url, reports)))
         first_count()
         one_more()
         with time_machine.travel(TODAY):
-            asked(client)
-            for name, (slow, queries) in pages_asked(client).items():
-                beside = (f"with {FEW:,} reports", with_few[name][0])
-                figure(
-                    f"{name}, p95",
-                    slow,
-                    "ms",
-                    at_most=40,
-                    beside=beside,
-                    note=f"to stay within 1.5 × it; {reports:,} now",
-                )
-                figure(f"{name}, queries", queries, at_most=25)
+            asked()
 
 
 if __name__ == "__main__":
