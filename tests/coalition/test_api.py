@@ -636,6 +636,17 @@ def test_a_page_by_token_takes_four_queries_and_leaves_the_planner_as_it_was():
     assert len(asked) == 5, asked  # nobody acts, whose token, they act, the page; and who acted before, again
 
 
+def test_the_next_page_is_asked_for_by_one_comparison_that_an_index_answers():
+    with acting_as(SYSTEM):
+        for _ in range(3):
+            a_pledge()
+    client = reader("planner")
+    onwards = client.get("/api/v1/pledges/?limit=1&ordering=changed_at").json()["next"]
+    with CaptureQueriesContext(connection) as queries:
+        assert len(client.get(onwards).json()["results"]) == 1
+    assert [each for each in queries if ") > ROW(" in each["sql"]]
+
+
 # --- What every answer has --------------------------------------------------------------------------
 
 
