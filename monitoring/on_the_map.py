@@ -115,7 +115,7 @@ def picture(user: Any, asked: Asked, zoom: int) -> Picture:
     """Return what the map shows at this zoom (Leaflet's, 0 the world): at most MOST_POINTS points or MOST_HEXES hexes."""
     cells = hexes(user, asked)
     events = sum(each.events for each in cells)
-    too_vague, no_place = _nowhere(user, asked)
+    too_vague, no_place = nowhere(actor_of(user).tier, asked)
     worth_asking = events <= FEW or (zoom >= NEAR and events <= WORTH_TRYING)
     if worth_asking and _is_quick(asked):
         found = points(user, asked, MOST_POINTS + 1)
@@ -278,9 +278,9 @@ def matching(asked: Asked) -> Q:
     return matching
 
 
-def _nowhere(user: Any, asked: Asked) -> tuple[int, int]:
+def nowhere(tier: int, asked: Asked) -> tuple[int, int]:
     """Return how many events of these days and filters have a place too vague for the map, and how many have none."""
-    rows = HexCount.objects.seen_at(actor_of(user).tier).filter(matching(asked), cell__isnull=True)
+    rows = HexCount.objects.seen_at(tier).filter(matching(asked), cell__isnull=True)
     rows = rows.filter(day__range=(asked.first, asked.last)).order_by()
     counted = dict(rows.values_list("place").annotate(Sum("events")))
     return counted.get(CountedTally.Placed.TOO_VAGUE, 0), counted.get(CountedTally.Placed.NO_PLACE, 0)
