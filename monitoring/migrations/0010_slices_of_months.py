@@ -93,10 +93,6 @@ class Migration(migrations.Migration):
                 name="hex_slice_of_months",
             ),
         ),
-        migrations.AddIndex(
-            model_name="report",
-            index=models.Index(fields=["coalition_sector", "occurred_on"], name="report_coalition_sector_day"),
-        ),
         migrations.RunSQL(FILL, migrations.RunSQL.noop),
         rows_seen_if("monitoring_hexmonthslice", TIER),
     ]
