@@ -72,8 +72,8 @@ class Question:
 
 def linked(row: readiness.CapabilityAnswer, question: Question) -> dict:
     """Return a row of the matrix with the address behind each of its numbers."""
-    code = {"capability": row.code}
-    lines = question.lines_address(**code)
+    lines = question.lines_address(capability=row.code)
+    rows = question.rows_address(capability=row.code)  # words of ours are added as they are: nine to a row, sixty rows
     return {
         "row": row,
         "levels": [
@@ -81,13 +81,13 @@ def linked(row: readiness.CapabilityAnswer, question: Question) -> dict:
                 "name": level,
                 "quantity": quantity,
                 "unquantified": row.unquantified[level],
-                "href": lines if question.sector else question.rows_address(**code, level=level),
+                "href": lines if question.sector else f"{rows}&level={level}",
             }
             for level, quantity in row.levels.items()
         ],
-        "blocked_href": question.rows_address(**code, level="blocked"),
+        "blocked_href": f"{rows}&level=blocked",
         "lines_href": lines,
-        "standing_href": question.rows_address(**code, at_least=question.threshold),
+        "standing_href": f"{rows}&at_least={question.threshold}",
     }
 
 
