@@ -40,7 +40,7 @@ from tests.factories import (
 
 pytestmark = pytest.mark.django_db
 WORD = "zqsecret"
-LINK = re.compile(r'(?:href|hx-get|action|data-url)="([^"#]*)')
+LINK = re.compile(r'\s(?:href|hx-get|action|data-url)="([^"#]*)')
 LEFT_OUT = ("/static/", "/accounts/", "/admin/", "/api/v1/docs", "/api/v1/schema")
 MOST_OF_A_KIND = 2  # addresses that differ in numbers, codes or what they ask for
 READERS = [(Role.OFFICER, "FR"), (Role.MONITOR, None), (Role.ANALYST, None)]  # each asks a third of the addresses
