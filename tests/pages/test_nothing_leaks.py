@@ -87,7 +87,7 @@ def secrets():
             rows.update(**changes)
         batch = ImportBatch.objects.create(
             profile="pledges", operation=operation, user=planner, file=f"{WORD}.csv", file_name=f"{WORD}.csv", size=1,
-            sha256="0" * 64, dataset=WORD, state=ImportBatch.State.TRIED, counts={"rejected": 1}, header=[WORD],
+            sha256="0" * 64, dataset=WORD, state=ImportBatch.State.UNREADABLE, error=WORD, header=[WORD],
         )  # fmt: skip
         ImportRow.objects.create(batch=batch, number=2, outcome="rejected", cells={WORD: WORD}, problems=[])
         Job.objects.create(
