@@ -234,6 +234,14 @@ class Engines:
                     sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(DATABASE), sql.Identifier(OWNER))
                 )
 
+    def raise_epoch_above(self, xid: int) -> None:
+        """Have transaction numbers go on above this one; PostgreSQL must be stopped. Raises CannotStart.
+
+        A dump does not carry them, and the feed of changes is ordered by them. Only the upper half is raised, which
+        the server itself has no use for. Source: PostgreSQL, pg_resetwal, --epoch.
+        """
+        self._user.run([self._bin / "pg_resetwal", f"--epoch={(xid >> 32) + 1}", self.cluster], folder=self.cluster)
+
     # --- state: ports and passwords ---------------------------------------------------------
 
     def _settled_state(self) -> _State:
@@ -440,6 +448,11 @@ def last_lines(log: Path, count: int = 8) -> str:
         return "\n".join(log.read_text(errors="replace").splitlines()[-count:])
     except FileNotFoundError:
         return ""
+
+
+def program(name: str) -> Path:
+    """Return where one of PostgreSQL's own programs lies (pg_dump, pg_restore). Raises CannotStart where it is missing."""
+    return _postgres_bin() / name
 
 
 def is_free(port: int) -> bool:

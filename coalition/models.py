@@ -133,6 +133,34 @@ class Membership(models.Model):
         return f"{self.user}: {self.get_role_display()}"
 
 
+class Invitation(models.Model):
+    """A link with which one person makes their own account. What they may then do was fixed by who invited them."""
+
+    digest = models.CharField(max_length=64, unique=True, help_text="SHA-256 of the secret in the link, as hex")
+    for_whom = models.CharField(max_length=120)
+    role = models.CharField(max_length=13, choices=Role)
+    nation = models.ForeignKey(Nation, models.PROTECT, null=True, blank=True, related_name="+")
+    invited_by = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, related_name="+")
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    expires_at = models.DateTimeField()
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    accepted_at = models.DateTimeField(null=True, blank=True)
+    accepted_by = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, related_name="+")
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=~Q(role=Role.OFFICER) | Q(nation__isnull=False),
+                name="invitation_officer_has_nation",
+                violation_error_message="A staff officer belongs to a nation.",
+            )
+        ]
+
+    def __str__(self):
+        return f"{self.for_whom}: {self.get_role_display()}"
+
+
 @pghistory.track()
 class Operation(Record):
     """A planned mission. Pledges, requirements and conditions belong to one; its days are days in its time zone."""

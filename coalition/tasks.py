@@ -2,7 +2,9 @@
 
 import logging
 
+from billiard.exceptions import WorkerLostError
 from celery import shared_task
+from celery.signals import task_failure
 
 from coalition import exports, health, housekeeping, jobs, sealing, stale, webhooks  # noqa: F401  exports registers its job
 from coalition.imports import staging  # noqa: F401  it registers its jobs
@@ -20,6 +22,13 @@ def sweep() -> None:
 def work(job_id: str) -> None:
     """Work on one job. The row decides whether there is anything to do: the message may come twice, or too late."""
     jobs.work(job_id)
+
+
+@task_failure.connect(sender=work)
+def give_back(exception=None, args=(), **_) -> None:
+    """Hear from the worker's main process that the one which did a job was killed: only there is it known at once."""
+    if isinstance(exception, WorkerLostError):
+        jobs.give_back(args[0])
 
 
 @shared_task(name="coalition.take_up_jobs")

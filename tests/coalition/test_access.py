@@ -61,6 +61,7 @@ keep_sources      -    -    -    any  any
 keep_agreements   -    -    -    any  any
 keep_webhooks     -    -    -    any  any
 administer        -    -    -    -    any
+invite            -    -    -    -    any
 """
 # Which pledges a role finds, by release tier.
 SIGHT = """

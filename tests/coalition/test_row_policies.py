@@ -67,7 +67,7 @@ OPEN = {
 # Whose rows are not seen by tier: who sees them.
 OWN = {"coalition_job", "coalition_importbatch", "coalition_importrow", "coalition_idempotencykey"}
 KEPT = {"coalition_webhooksubscription", "coalition_webhookdelivery", "coalition_historyseal"}
-KEPT |= {"coalition_membershipevent"}
+KEPT |= {"coalition_membershipevent", "coalition_invitation"}
 SHARED = {f"coalition_{noun}event" for noun in ("nation", "operation", "sector")}
 SHARED |= {"monitoring_partyevent", "monitoring_sourceevent", "pledges_capabilityevent"}
 NATIONAL = {

@@ -6,7 +6,7 @@ from coalition.rights import SOMEBODY, history_of, kept_for_good, no_trigger_is_
 
 
 class Migration(migrations.Migration):
-    dependencies = [("monitoring", "0009_what_leaves_with_its_agreement"), ("coalition", "0006_sealed_history")]
+    dependencies = [("monitoring", "0010_slices_of_months"), ("coalition", "0006_sealed_history")]
 
     operations = [
         *history_of(
