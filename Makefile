@@ -26,8 +26,8 @@ test-browser: installed-dev ## Drive the real product with a real Chromium (CHRO
 	@$(PYTHON_HERE) -m pytest tests/browser $(ARGS)
 
 .PHONY: bench
-bench: installed-dev ## Measure; asserts nothing about seconds
-	@for bench in tests/bench/*_bench.py; do $(PYTHON_HERE) $$bench || exit; done
+bench: installed-dev ## Measure, print one table; asserts nothing about seconds. SHORT=1: small. ARGS="export --write"
+	@$(PYTHON_HERE) -m tests.bench.run $(ARGS)
 
 .PHONY: faults
 faults: installed-dev ## Break the running product while people work; print what it cost: make faults RUNS=10, FAULT_SEED=7, SHORT=1
@@ -37,6 +37,10 @@ faults: installed-dev ## Break the running product while people work; print what
 .PHONY: officers
 officers: installed-dev ## 32 officers edit at once for a minute: nothing is lost; SHORT=1: 8 for 10 s
 	@$(PYTHON_HERE) -m pytest tests/faults/test_officers.py $(ARGS)
+
+.PHONY: restore-drill
+restore-drill: installed ## Back up what runs here, restore it into an empty cluster, prove that all is equal and starts
+	@$(MANAGE) restore_drill $(ARGS)
 
 .PHONY: screenshots
 screenshots: installed-dev ## Take the pictures in docs/screenshots anew, of a fresh demo

@@ -21,5 +21,6 @@ app.conf.beat_schedule = {
     "gather webhooks": {"task": "coalition.gather_webhooks", "schedule": 10.0, "options": {"expires": 10}},
     "send webhooks": {"task": "coalition.send_webhooks", "schedule": 10.0, "options": {"expires": 10}},
     "turn the day": {"task": "pledges.turn_day", "schedule": 15.0, "options": {"expires": 15}},
+    "seal history": {"task": "coalition.seal_history", "schedule": 300.0, "options": {"expires": 300}},
     "clean up": {"task": "coalition.clean_up", "schedule": crontab(hour=2, minute=20), "options": {"expires": 3600}},
 }

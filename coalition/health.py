@@ -5,7 +5,7 @@ would make the answer about a missing database an error of its own.
 """
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cache as remembered
 
 import redis
@@ -72,9 +72,14 @@ def worker_was_here() -> None:
     cache.set(WORKER_SEEN, timezone.now(), timeout=KEEP_S)
 
 
+def worker_seen_at() -> datetime | None:
+    """Return when a worker was last heard of, None when it is a month ago or never. One query."""
+    return cache.get(WORKER_SEEN)
+
+
 def worker_is_silent() -> bool:
     """Return True when no worker was heard of for a while: it, the beat or the broker is away. One query."""
-    seen = cache.get(WORKER_SEEN)
+    seen = worker_seen_at()
     return seen is None or timezone.now() - seen > WORKER_SILENT_AFTER
 
 

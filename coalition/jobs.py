@@ -41,6 +41,7 @@ LOST_AT_ONCE = 50
 HANDS = 2  # workers that look for jobs whose message was lost, or waits in a long queue
 LOOK_S = 4.0  # no such job is begun later: a worker then does what else waits, such as the dashboards
 LONGEST_S = 3600
+LATELY = timedelta(hours=1)  # failures within it are shown to who watches the machine
 
 State = Job.State
 Handler = Callable[["Work"], dict[str, Any] | None]
@@ -101,6 +102,11 @@ def handles(kind: str) -> Callable[[Handler], Handler]:
         return handler
 
     return register
+
+
+def kinds() -> list[str]:
+    """Return the kinds that this process knows how to do, in order; all of them where the tasks are imported."""
+    return sorted(_handlers)
 
 
 def start(kind: str, *, by, arguments: dict[str, Any] | None = None, idempotency_key: str | None = None) -> Job:

@@ -23,6 +23,10 @@ ROWS_PER_PAGE = 50
 MOST_COUNTED = 10_000  # a page that opens at once does not count a million rows
 
 
+class NoOperation(Http404):
+    """Nothing is planned yet, so most pages have nothing to be about."""
+
+
 def operations_of(request: HttpRequest) -> list[Operation]:
     """Return the operations the viewer may switch to, the current one first. Asked once per request."""
     if not hasattr(request, "_operations"):
@@ -33,14 +37,16 @@ def operations_of(request: HttpRequest) -> list[Operation]:
 def operation_of(request: HttpRequest) -> Operation:
     """Return the operation a page is about: ``?operation=`` (its code), else the current one, else the newest.
 
-    Raises Http404 for an unknown one, or when there is none yet.
+    Raises Http404 for an unknown one, NoOperation when there is none yet.
     """
     operations = operations_of(request)
     asked = request.GET.get("operation")
     if asked:
         operations = [operation for operation in operations if operation.code == asked]
+    if not operations and not asked:
+        raise NoOperation("There is no operation yet.")
     if not operations:
-        raise Http404("There is no such operation." if asked else "There is no operation yet.")
+        raise Http404("There is no such operation.")
     return operations[0]
 
 

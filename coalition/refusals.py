@@ -96,6 +96,25 @@ def shortage_of(error: BaseException | None) -> Refusal | None:
     return None
 
 
+class LengthMissing(APIException):
+    """The body comes in pieces of which nobody says how many."""
+
+    status_code = 411
+    default_code = "length_required"
+    default_detail = "Say with Content-Length how long the body is; bodies in chunks are not read."
+
+
+class RangeNotSatisfiable(APIException):
+    """The range that was asked for lies behind the end."""
+
+    status_code = 416
+    default_code = "range_not_satisfiable"
+
+    def __init__(self, size: int):
+        super().__init__(f"The file has {size:,} bytes.")
+        self.headers = {"Content-Range": f"bytes */{size}"}
+
+
 def refusal_of(error: Exception) -> Refusal | None:
     """Return the answer for an exception, or None when it is nobody's but a fault of ours (a 500)."""
     match error:
@@ -173,7 +192,7 @@ def _sentence(detail: Any) -> str:
 
 
 def _headers(error: APIException) -> dict[str, str]:
-    headers = {}
+    headers = dict(getattr(error, "headers", {}))
     if getattr(error, "auth_header", None):
         headers["WWW-Authenticate"] = error.auth_header
     if getattr(error, "wait", None):

@@ -1,11 +1,15 @@
 """Celery's door to the kernel. No rules live here."""
 
+import logging
+
 from billiard.exceptions import WorkerLostError
 from celery import shared_task
 from celery.signals import task_failure
 
-from coalition import exports, health, housekeeping, jobs, stale, webhooks  # noqa: F401  exports registers its job
+from coalition import exports, health, housekeeping, jobs, sealing, stale, webhooks  # noqa: F401  exports registers its job
 from coalition.imports import staging  # noqa: F401  it registers its jobs
+
+log = logging.getLogger(__name__)
 
 
 @shared_task(name="coalition.sweep")
@@ -57,6 +61,15 @@ def send_webhooks() -> None:
 def clean_up() -> None:
     """Throw away what is kept for a while only."""
     housekeeping.clean_up()
+
+
+@shared_task(name="coalition.seal_history")
+def seal_history() -> None:
+    """Seal what was written into the history. Without a key there is nothing to sign with: the pages say so."""
+    try:
+        sealing.seal()
+    except sealing.NoKey as error:
+        log.warning("%s", error)
 
 
 @shared_task(name="coalition.report_for_duty")
