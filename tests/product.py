@@ -53,7 +53,7 @@ class Product:
         return (self.data_dir / "up.log").read_text()
 
     def wait_until_up(self) -> None:
-        eventually(lambda: self.process.poll() is not None or "Ready: " in self.said, within_s=400)
+        eventually(lambda: self.process.poll() is not None or "Ready: " in self.said, within_s=600)
         assert self.process.poll() is None, self.said
 
     def status(self) -> dict:
