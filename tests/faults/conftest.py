@@ -109,6 +109,8 @@ def product(receiver_port) -> Iterator[Product]:
         "DJANGO_SETTINGS_MODULE": "tests.faults.settings_under_faults",
         "WEBHOOK_PLAIN_NETWORKS": "127.0.0.0/8",
         "WEBHOOK_PORTS": str(receiver_port),
+        "EMAIL_HOST": "127.0.0.1",
+        "EMAIL_PORT": "9",  # nobody answers
     }
     with running_product(folder, demo=True, **_on_small_disks(folder), **environment) as running:
         eventually(lambda: running.status().get("status") == "ok", within_s=60)

@@ -1,4 +1,4 @@
-"""A webhook's target is away: tried again, given up with the reason in the log, and sent once it is asked for again."""
+"""What goes out meets nobody. A webhook is tried again, given up with its reason, and sent when asked for; mail is logged."""
 
 import json
 import threading
@@ -102,3 +102,13 @@ def test_a_target_that_is_away_gets_everything_once_it_is_back(
         acknowledged=len(known), lost=len(set(known) - set(came)), twice=len(came) - len(set(came)),
         longest_request_s=max(planner.waits), recovered_s=recovered,
     )  # fmt: skip
+
+
+def test_a_mail_host_that_is_away_holds_nobody_up(product, cost):
+    stranger = Visitor(product.address)
+    assert stranger.ask("/accounts/password/reset/")[0] == 200
+    for address in ("officer-gb@demo.example", "nobody@demo.example"):  # the answer does not tell them apart
+        assert stranger.ask("/accounts/password/reset/", {"email": address})[0] == 302
+    eventually(lambda: "Mail could not be sent" in (product.data_dir / "logs/web.log").read_text())
+    longest = max(stranger.waits)
+    cost("mail host away", acknowledged=0, lost=0, twice=0, longest_request_s=longest, recovered_s=None)
