@@ -1,4 +1,4 @@
-"""What goes out meets nobody. A webhook is tried again, given up with its reason, and sent when asked for; mail is logged."""
+"""What goes out meets nobody: a webhook is tried again, given up with its reason, sent when asked for; mail is logged."""
 
 import json
 import threading
