@@ -249,7 +249,7 @@ CELERY_BROKER_URL = REDIS_URL or embedded.addresses(DATA_DIR).redis
 CELERY_TASK_IGNORE_RESULT = True
 # A worker takes from both in turn: a long heap of jobs does not hold up the dashboards.
 CELERY_TASK_QUEUES = [Queue("celery"), Queue("jobs")]
-CELERY_TASK_ROUTES = {"coalition.work": {"queue": "jobs"}}
+CELERY_TASK_ROUTES = {"coalition.work*": {"queue": "jobs"}}
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_TIME_LIMIT = 120  # seconds; the soft limit comes first, so that a task can say why
 CELERY_TASK_SOFT_TIME_LIMIT = 100
