@@ -18,7 +18,7 @@ demo: installed ## Load the demo (again) into the running product's database; sa
 
 .PHONY: test
 test: installed-dev ## Run the quick whole of the tests: make test ARGS="-k pledges"
-	@$(PYTHON_HERE) -m pytest -n auto --maxprocesses=8 --ignore=tests/browser -m "not faults and not bench" $(ARGS)
+	@$(PYTHON_HERE) -m pytest -n auto --maxprocesses=8 --ignore=tests/browser -m "not faults and not bench and not fuzz" $(ARGS)
 
 .PHONY: test-browser
 test-browser: installed-dev ## Drive the real product with a real Chromium (CHROMIUM=/path if it is not found)
@@ -31,6 +31,10 @@ bench: installed-dev ## Measure; asserts nothing about seconds
 .PHONY: faults
 faults: installed-dev ## Kill worker, broker, database and web server while people work; print what it cost
 	@$(PYTHON_HERE) -m pytest -m faults tests/faults tests/coalition $(ARGS)
+
+.PHONY: fuzz
+fuzz: installed-dev ## Ask the API what it describes and what it does not: make fuzz FUZZ_CASES=5000 FUZZ_SEED=1 SHORT=1
+	@FUZZ_CASES=$(FUZZ_CASES) FUZZ_SEED=$(FUZZ_SEED) SHORT=$(SHORT) $(PYTHON_HERE) -m pytest -m fuzz tests/fuzz -p no:randomly $(ARGS)
 
 .PHONY: screenshots
 screenshots: installed-dev ## Take the pictures in docs/screenshots anew, of a fresh demo
