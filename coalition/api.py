@@ -232,9 +232,7 @@ class CoalitionViewSet(ApiViewSet):
         kept = answered.body["row"]  # the database does not keep the order of its fields
         row = {column.name: kept[column.name] for column in self.columns.seen_by(actor_of(self.request.user))}
         headers = {"ETag": answered.body["etag"], "Location": f"{self.request.path}{row[self.lookup_name()]}/"}
-        if answered.replayed:
-            headers["Idempotency-Replayed"] = "true"
-        return Response(row, status=answered.status, headers=headers)
+        return Response(row, status=answered.status, headers=headers | answered.headers)
 
     def merged_into(self, keys: Iterable[Any]) -> dict[Any, Any]:
         """Return, for those of the primary keys that were merged, the id each became, as the asking user may see it."""

@@ -20,6 +20,7 @@ from django.test import Client
 
 from coalition.access import SYSTEM, Role, Tier, acting_as
 from coalition.api_urls import router
+from coalition.models import ApiToken
 from monitoring import evidence
 from pledges.models import Pledge
 from tests.coalition.test_api import ANSWERS, READERS, TABLE, WRITES, reader
