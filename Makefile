@@ -25,8 +25,8 @@ test-browser: installed-dev ## Drive the real product with a real Chromium (CHRO
 	@$(PYTHON_HERE) -m pytest tests/browser $(ARGS)
 
 .PHONY: bench
-bench: installed-dev ## Measure; asserts nothing about seconds
-	@for bench in tests/bench/*_bench.py; do $(PYTHON_HERE) $$bench || exit; done
+bench: installed-dev ## Measure, print one table; asserts nothing about seconds. SHORT=1: small. ARGS="export --write"
+	@$(PYTHON_HERE) -m tests.bench.run $(ARGS)
 
 .PHONY: faults
 faults: installed-dev ## Kill worker, broker, database and web server while people work; print what it cost
@@ -35,6 +35,10 @@ faults: installed-dev ## Kill worker, broker, database and web server while peop
 .PHONY: fuzz
 fuzz: installed-dev ## Ask the API what it describes and what it does not: make fuzz FUZZ_CASES=5000 FUZZ_SEED=1 SHORT=1
 	@FUZZ_CASES=$(FUZZ_CASES) FUZZ_SEED=$(FUZZ_SEED) SHORT=$(SHORT) $(PYTHON_HERE) -m pytest -m fuzz tests/fuzz -p no:randomly $(ARGS)
+
+.PHONY: restore-drill
+restore-drill: installed ## Back up what runs here, restore it into an empty cluster, prove that all is equal and starts
+	@$(MANAGE) restore_drill $(ARGS)
 
 .PHONY: screenshots
 screenshots: installed-dev ## Take the pictures in docs/screenshots anew, of a fresh demo

@@ -80,7 +80,7 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 class ApiViewSet(GenericViewSet):
     """What every address has: one error shape, JSON in, no parameter ignored, lists as pages or whole files.
 
-    ``write_actions`` maps a DRF action to one of access.RULES, ``write_scope`` is the token scope that may write.
+    ``write_actions`` maps a DRF action to one of access.RULES, ``write_scopes`` are the token scopes that may write.
     ``inputs`` maps an action to the serializer of its body, ``queries`` to that of its query parameters.
     ``creates`` take an Idempotency-Key, ``changes`` demand If-Match, ``compares`` name versions in their body, ``partial``
     answer to Range.
@@ -102,7 +102,7 @@ class ApiViewSet(GenericViewSet):
     dear: dict[str, str] = {}
     largest: dict[str, int] = {}
     write_actions: dict[str, str] = {}
-    write_scope: str | None = None
+    write_scopes: tuple[str, ...] = ()
     versioned = False
 
     def get_renderers(self):
@@ -158,6 +158,7 @@ class CoalitionViewSet(ApiViewSet):
     """Rows of one model that the user may see.
 
     ``columns`` say what a row shows, in every format; ``orderings`` map public names to the fields a list is ordered by.
+    ``followed``: its rows are in the feed of changes, if they have versions.
     ``worked_out``: fields that change without the row, from the date or other rows; the feed of changes leaves them out.
     """
 
@@ -167,6 +168,7 @@ class CoalitionViewSet(ApiViewSet):
     orderings: dict[str, str] = {"id": "id"}
     default_ordering = "id"
     versioned = True
+    followed = True
     worked_out: tuple[str, ...] = ()
 
     def get_queryset(self) -> QuerySet:

@@ -15,7 +15,7 @@ from coalition.api import CoalitionViewSet, TierField, tier_column, visible
 from coalition.columns import Column, Columns, Kind, Point
 from coalition.filters import UpdatedSinceFilter
 from coalition.models import ApiToken
-from monitoring import evidence, filing, triage_api
+from monitoring import evidence, filing, triage, triage_api
 from monitoring.filters import ReportFilter
 from monitoring.kinds import CountUnit, Facility
 from monitoring.kinds import Kind as What
@@ -211,12 +211,22 @@ class EvidenceListSerializer(serializers.Serializer):
 # --- The addresses --------------------------------------------------------------------------
 
 
+class ReportFilters(ReportFilter):
+    waiting = filters.BooleanFilter(
+        method="that_wait", label="On the triage desk: nobody has judged, merged or put it out of scope"
+    )
+
+    def that_wait(self, rows, name, wanted):
+        waits = triage.waits_for(self.request.user)
+        return rows.filter(waits) if wanted else rows.exclude(waits)
+
+
 class ReportViewSet(triage_api.TriageSteps, CoalitionViewSet):
     """Accounts of violations, one by one source each. Places are shown as exactly as the reader's tier may see them."""
 
     queryset = Report.objects.all()
     columns = REPORTS
-    filterset_class = ReportFilter
+    filterset_class = ReportFilters
     orderings = {"id": "id", "occurred_from": "occurred_from"}
     default_ordering = "-occurred_from"
     inputs = {
@@ -237,7 +247,7 @@ class ReportViewSet(triage_api.TriageSteps, CoalitionViewSet):
     largest = {"attach": evidence.LARGEST + 100_000}  # and what a form has around a file
     changes = ("partial_update", "take_back", *triage_api.CHANGES)
     worked_out = ("occurrence", "incident")  # its incident's, which may be judged or hidden without it
-    write_scope = ApiToken.Scope.FILE_REPORTS
+    write_scopes = (ApiToken.Scope.FILE_REPORTS,)
     write_actions = {
         "create": "file_report",
         "partial_update": "edit_report",

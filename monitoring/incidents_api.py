@@ -260,7 +260,7 @@ class IncidentViewSet(CoalitionViewSet):
     creates = ("create", "respond")
     compares = ("create",)
     changes = ("partial_update", "merge", "split", "take_back", "judge", "verify")
-    write_scope = ApiToken.Scope.FILE_REPORTS
+    write_scopes = (ApiToken.Scope.FILE_REPORTS,)
     write_actions = {
         "create": "merge_reports",
         "partial_update": "judge_incident",

@@ -365,7 +365,7 @@ class PledgeViewSet(CoalitionViewSet):
     outputs = {"supersede": SupersededSerializer}
     creates = ("create",)
     changes = ("partial_update", "confirm", "supersede", "undo", *ladder.STEPS)
-    write_scope = ApiToken.Scope.LOG_PLEDGES
+    write_scopes = (ApiToken.Scope.LOG_PLEDGES,)
     write_actions = {
         "create": "log_pledge",
         "partial_update": "edit_pledge",
