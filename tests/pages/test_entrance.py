@@ -94,22 +94,20 @@ def test_a_wrong_name_and_a_wrong_password_are_told_in_the_same_words_after_the_
     def count(real, name):
         return lambda self, *given: hashed.append(name) or real(self, *given)
 
-    answers = []
-    for username in (
-        member.username,
-        "nobody-of-this-name",
-        gone.username,
-        f"{member.username}@example.org",
-        "a@b.example",
-    ):
-        with (
-            mock.patch.object(Argon2PasswordHasher, "encode", count(encode, "encode")),
-            mock.patch.object(Argon2PasswordHasher, "verify", count(verify, "verify")),
-        ):
-            hashed.clear()
-            answers.append((words(log_in(username, "wrong")), len(hashed)))
-    assert len({text for text, _ in answers}) == 1
-    assert {number for _, number in answers} == {1}
+    def answers(*names: str) -> set[tuple[str, int]]:
+        found = set()
+        for username in names:
+            with (
+                mock.patch.object(Argon2PasswordHasher, "encode", count(encode, "encode")),
+                mock.patch.object(Argon2PasswordHasher, "verify", count(verify, "verify")),
+            ):
+                hashed.clear()
+                found.add((words(log_in(username, "wrong")), len(hashed)))
+        return found
+
+    [(_, work)] = answers(member.username, "nobody-of-this-name", gone.username)
+    assert work == 1
+    assert len(answers(member.email, "nobody@example.org", gone.email)) == 1
 
 
 def test_a_reset_is_answered_the_same_for_an_address_with_an_account_and_one_without():
