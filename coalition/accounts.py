@@ -3,9 +3,10 @@
 import logging
 
 from allauth.account.adapter import DefaultAccountAdapter
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 
 log = logging.getLogger(__name__)
+entrance = logging.getLogger("coalition.entrance")  # who came in, and who did not: always kept
 
 
 class InvitedOnly(DefaultAccountAdapter):
@@ -17,6 +18,15 @@ class InvitedOnly(DefaultAccountAdapter):
     def is_ajax(self, request: HttpRequest) -> bool:
         """Never: answered as JSON a wrong password is a 400, which takes back what it wrote, the count of tries too."""
         return False
+
+    def authentication_failed(self, request: HttpRequest, **credentials) -> None:
+        super().authentication_failed(request, **credentials)
+        name = credentials.get("username") or credentials.get("email")
+        entrance.warning("Not let in: %r from %s", name, self.get_client_ip(request))
+
+    def post_login(self, request: HttpRequest, user, **more) -> HttpResponse:
+        entrance.info("Let in: %r from %s", user.get_username(), self.get_client_ip(request))
+        return super().post_login(request, user, **more)
 
     def send_mail(self, template_prefix: str, email: str, context: dict) -> None:
         """Send, or log that it failed: an answer that differs would say which addresses have an account."""

@@ -82,6 +82,18 @@ def test_the_count_is_not_pushed_out_by_other_keys_and_needs_no_broker():
         assert log_in(member.username, REMOTE_ADDR="203.0.113.99").status_code != 302
 
 
+def test_the_log_says_who_came_in_and_who_did_not(caplog):
+    member = a_member()
+    log_in(f"x\nLet in: {member.username}", "wrong-secret", REMOTE_ADDR="203.0.113.7")
+    log_in(member.username, REMOTE_ADDR="203.0.113.8")
+    said = [record.getMessage() for record in caplog.records if record.name == "coalition.entrance"]
+    assert said == [
+        f"Not let in: 'x\\nLet in: {member.username}' from 203.0.113.7",
+        f"Let in: {member.username!r} from 203.0.113.8",
+    ]
+    assert "wrong-secret" not in caplog.text
+
+
 # --- Who has an account? -------------------------------------------------------------------------
 
 
