@@ -19,14 +19,11 @@ admin.site.login = secure_admin_login(admin.site.login)
 class ForAdministrators:
     """Administrators may do all of it, whatever Django's own permission tables say; nobody else may do any."""
 
-    def has_module_permission(self, request: HttpRequest) -> bool:
-        return can(request.user, "administer")
-
     def has_view_permission(self, request: HttpRequest, obj=None) -> bool:
         return can(request.user, "administer")
 
-    has_add_permission = has_module_permission
-    has_change_permission = has_delete_permission = has_view_permission
+    # Of an inline Django asks has_add_permission with the thing it stands on, of a page without.
+    has_module_permission = has_add_permission = has_change_permission = has_delete_permission = has_view_permission
 
 
 class RecordAdmin(ForAdministrators, admin.ModelAdmin):
@@ -40,7 +37,7 @@ class RecordAdmin(ForAdministrators, admin.ModelAdmin):
 class ReadOnlyAdmin(ForAdministrators, admin.ModelAdmin):
     """A record of what happened: looked at, never changed by hand."""
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
+    def has_add_permission(self, request: HttpRequest, obj=None) -> bool:
         return False
 
     def has_change_permission(self, request: HttpRequest, obj=None) -> bool:
