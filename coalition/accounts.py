@@ -3,6 +3,7 @@
 import logging
 
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.account.auth_backends import AuthenticationBackend
 from django.http import HttpRequest, HttpResponse
 
 log = logging.getLogger(__name__)
@@ -34,3 +35,17 @@ class InvitedOnly(DefaultAccountAdapter):
             super().send_mail(template_prefix, email, context)
         except OSError:
             log.exception("Mail could not be sent.")
+
+
+class EqualWork(AuthenticationBackend):
+    """allauth's backend, hashing once per person. By e-mail it would hash twice: the wait would say who has an account."""
+
+    def authenticate(self, request: HttpRequest | None, **credentials):
+        self._asked: set[int] = set()
+        return super().authenticate(request, **credentials)
+
+    def _check_password(self, user, password: str):
+        if user is None or user.pk in self._asked:
+            return None
+        self._asked.add(user.pk)
+        return super()._check_password(user, password)

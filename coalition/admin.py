@@ -4,6 +4,7 @@ from allauth.account.decorators import secure_admin_login
 from django import forms
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.models import Group
 from django.http import HttpRequest
 
 from coalition import sectors
@@ -14,6 +15,7 @@ admin.site.site_header = admin.site.site_title = "Coalition readiness"
 admin.site.index_title = "Administration"
 admin.site.has_permission = lambda request: can(request.user, "administer")
 admin.site.login = secure_admin_login(admin.site.login)
+admin.site.unregister(Group)  # rights come from the membership's role, never from Django's groups
 
 
 class ForAdministrators:

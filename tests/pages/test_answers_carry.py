@@ -36,7 +36,7 @@ NOT_FOR_PROBES = {
 
 def as_a(role: str, **more) -> Client:
     client = Client(raise_request_exception=False, **more)
-    client.force_login(a_member(role), backend="allauth.account.auth_backends.AuthenticationBackend")
+    client.force_login(a_member(role), backend="coalition.accounts.EqualWork")
     return client
 
 

@@ -120,7 +120,7 @@ def test_a_wrong_name_and_a_wrong_password_are_told_in_the_same_words_after_the_
     [(_, work)] = answers(member.username, "nobody-of-this-name", gone.username)
     assert work == 1
     told = answers(member.email, "nobody@example.org", gone.email)
-    assert len({text for text, _ in told}) == 1, told
+    assert len({text for text, _ in told}) == 1
     assert {work for _, work in told} == {1}
 
 
