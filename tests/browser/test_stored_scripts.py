@@ -1,6 +1,7 @@
 """What people type never runs: 60 payloads, stored by the real forms in every field for text, looked at on every page."""
 
 import json
+import os
 import re
 from collections import Counter
 from contextlib import suppress
@@ -21,7 +22,9 @@ from tests.browser.person import log_in
 from tests.product import running_product
 from tests.test_doors import addresses
 
-ROUNDS = 20  # rows of each noun that can be made: then a field of 150 characters has held every payload
+ROUNDS = (
+    3 if os.environ.get("SHORT") else 20
+)  # rows of each noun that can be made: then a field of 150 characters has held every payload
 EACH = 2  # addresses looked at for each page; the rest are pages of the same template
 
 # --- The trap -----------------------------------------------------------------------------------
@@ -168,7 +171,10 @@ def filled(form: dict, number: int) -> dict[str, str]:
 
 def send(page, form: dict, number: int) -> tuple[int, str]:
     """Send a filled form; return the status and where it led."""
-    body = filled(form, number)
+    body: dict = filled(form, number)
+    for field in form["fields"]:
+        if field["kind"] == "file":
+            body[field["name"]] = {"name": f"{PAYLOADS[1]}.txt", "mimeType": "text/plain", "buffer": b"Seen at noon"}
     how = {"multipart": body} if form["file"] else {"form": body}
     answer = page.request.post(form["action"], **how, headers={"Referer": page.url}, max_redirects=0)
     return answer.status, answer.headers.get("location", "")
@@ -297,6 +303,8 @@ NO_TEXT = {
     "paused_because": "our sentence", "error": "our sentence", "kind": "chosen or a table's name", "key": "ours",
     "object_id": "ours", "idempotency_key": "never shown", "username": "letters, digits and @.+-_", "email": "an address",
     "file": "our own name", "address": "webhooks are closed here", "source_url": "a link: refused unless http(s)",
+    "profile": "chosen", "external_id": "an id of the file's", "stanag": "three letters", "nation_id": "two letters",
+    "outcome": "ours", "query": "what was asked, encoded", "licence": "shipped with its source",
 }  # fmt: skip
 
 
@@ -305,7 +313,9 @@ def columns_without_a_payload() -> list[str]:
     missing = []
     for model in apps.get_models():
         meta = model._meta
-        if meta.app_label not in bed.APPS or meta.model_name.endswith("event"):
+        # Staging holds rows for a moment; what is closed here is tried in tests/coalition.
+        skipped = meta.model_name.endswith("event") or meta.model_name in ("stagedreport", "webhooksubscription")
+        if meta.app_label not in bed.APPS or skipped:
             continue
         for field in meta.concrete_fields:
             of_text = isinstance(field, CharField | TextField) and not field.choices
@@ -330,6 +340,7 @@ def store(page, stage) -> tuple[list[str], Counter]:
         "/monitoring/incidents/1/",
         "/monitoring/agreements/",
         "/readiness/what-if/",
+        "/monitoring/triage/",
     ]:
         kind = name_of(address)
         if not kind or seen[kind] >= 1:
