@@ -17,7 +17,7 @@ from coalition.pages import NoOperation
 from coalition.refusals import API
 
 SAFE = {"GET", "HEAD", "OPTIONS", "TRACE"}
-PAGES = {412, 428}  # refusals with a page of their own
+PAGES = {412, 428, 507}  # refusals with a page of their own
 
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)

@@ -11,8 +11,10 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.cache import patch_vary_headers
+from django.utils.functional import SimpleLazyObject
 from rest_framework.exceptions import ValidationError as Refused
 
+from coalition import health
 from coalition.access import actor_of, demand
 from coalition.models import Operation
 from coalition.paging import KeysetPagination
@@ -50,7 +52,7 @@ def operation_of(request: HttpRequest) -> Operation:
 
 
 def shell(request: HttpRequest) -> dict:
-    """Context for every template: whether mail goes out, who acts, and the operation in the bar."""
+    """Context for every template: whether mail goes out, who acts, the operation in the bar, whether anybody works behind."""
     if not getattr(request, "user", None) or not request.user.is_authenticated:
         return {"sends_mail": bool(settings.EMAIL_HOST)}
     operations = operations_of(request)
@@ -62,6 +64,7 @@ def shell(request: HttpRequest) -> dict:
         "membership": getattr(request.user, "membership", None),
         "operations": operations,
         "operation": chosen[0] if chosen else None,
+        "worker_is_silent": SimpleLazyObject(health.worker_is_silent),  # a part of a page does not ask
         "illustrative_data": bool(chosen and chosen[0].illustrative),
     }
 

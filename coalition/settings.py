@@ -12,6 +12,7 @@ import dj_database_url
 import pghistory
 from csp.constants import NONCE, NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
+from kombu import Queue
 
 from coalition import embedded, env
 
@@ -130,6 +131,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "coalition.middleware.HeadersMiddleware",  # around everything: files and probes too
     "coalition.health.HealthMiddleware",  # before what can fail: it answers where nothing else can
+    "coalition.metrics.MetricsMiddleware",  # it times all the others
     "coalition.middleware.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -201,7 +203,7 @@ ACCOUNT_RATE_LIMITS = {
     "reauthenticate": "10/m/user",
     "change_password": "5/m/user",
 }
-ALLAUTH_TRUSTED_PROXY_COUNT = env.number("TRUSTED_PROXIES", 0)  # else all who come through one proxy share a limit
+ALLAUTH_TRUSTED_PROXY_COUNT = env.number("PROXIES", 0)  # else all people behind one share its rate limits
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_TOTP_ISSUER = "Coalition readiness"
 USERSESSIONS_TRACK_ACTIVITY = False  # it would write at every look at a page
@@ -239,10 +241,15 @@ PGHISTORY_DEFAULT_TRACKERS = (  # what stood before each change: with the living
     pghistory.UpdateEvent(row=pghistory.Old),
     pghistory.DeleteEvent(),
 )
+HISTORY_KEY = env.text("HISTORY_KEY", "")  # signs sealed history; the embedded product makes its own
+HISTORY_PUBLIC_KEYS = env.words("HISTORY_PUBLIC_KEYS", [])  # of keys that signed before, or that sign elsewhere
 
 # --- Work: Redis is the broker only -------------------------------------------------------
 CELERY_BROKER_URL = REDIS_URL or embedded.addresses(DATA_DIR).redis
 CELERY_TASK_IGNORE_RESULT = True
+# A worker takes from both in turn: a long heap of jobs does not hold up the dashboards.
+CELERY_TASK_QUEUES = [Queue("celery"), Queue("jobs")]
+CELERY_TASK_ROUTES = {"coalition.work": {"queue": "jobs"}}
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_TIME_LIMIT = 120  # seconds; the soft limit comes first, so that a task can say why
 CELERY_TASK_SOFT_TIME_LIMIT = 100
@@ -291,7 +298,9 @@ FILE_UPLOAD_MAX_MEMORY_SIZE = 1_000_000
 IMPORT_PROFILES = [
     "pledges.importing.PledgeProfile",
     "pledges.importing.StatementProfile",
+    "pledges.importing.OwnPledges",
     "monitoring.profiles.table.ReportTable",
+    "monitoring.profiles.own.OwnReports",
     "monitoring.profiles.osce.OSCEAnnex",
     "monitoring.profiles.acled.ACLED",
     "monitoring.profiles.ucdp.UCDP",
@@ -303,12 +312,21 @@ IMPORT_PROFILES = [
 FILTERS_EMPTY_CHOICE_LABEL = "All"
 
 # --- API ----------------------------------------------------------------------------------
+# Requests a minute that one token, or one person's browser, may send; 0 is no limit. One client that asks one thing
+# after another meets none of them.
+API_PER_MINUTE = {
+    "requests": env.number("API_REQUESTS_PER_MINUTE", 6_000),
+    "files": env.number("API_FILES_PER_MINUTE", 60),
+    "what-if": env.number("API_WHAT_IF_PER_MINUTE", 120),
+    "uploads": env.number("API_UPLOADS_PER_MINUTE", 300),
+}
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [  # the first one's challenge makes a stranger's answer a 401
         "coalition.tokens.TokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["coalition.access.MayTouch", "coalition.tokens.WithinScope"],
+    "DEFAULT_THROTTLE_CLASSES": ["coalition.throttling.PerMinute"],
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
@@ -362,6 +380,12 @@ WEBHOOK_NETWORKS = [ip_network(word.strip()) for word in env.words("WEBHOOK_NETW
 WEBHOOK_PLAIN_NETWORKS = [ip_network(word.strip()) for word in env.words("WEBHOOK_PLAIN_NETWORKS", [])]  # http will do
 WEBHOOK_PORTS = [int(word) for word in env.words("WEBHOOK_PORTS", ["443", "8443"])]
 CHANGE_FEED = "coalition.api_urls.CHANGING"  # the resources of the feed, for what reads it without a request
+
+# --- Watching: /metrics is not there unless an operator opens it -----------------------------
+METRICS_NETWORKS = [ip_network(word.strip()) for word in env.words("METRICS_NETWORKS", [])]
+METRICS_TOKEN = env.text("METRICS_TOKEN", "").strip()
+if METRICS_TOKEN and len(METRICS_TOKEN) < 20:
+    raise ImproperlyConfigured("METRICS_TOKEN can be guessed: it needs 20 characters at least.")
 
 # --- Map: no outside tiles unless an operator names a host ---------------------------------
 # West, south, east, north: Ukraine and its neighbours. A place outside is asked about, not refused.

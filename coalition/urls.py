@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.urls import include, path
 
-from coalition import ogc, operation_views, people_views, token_views, views, webhook_views
+from coalition import history_views, ogc, operation_views, people_views, token_views, views, webhook_views
 from coalition.api_urls import COLLECTIONS
 from coalition.imports import views as imports
 
@@ -11,6 +11,7 @@ job_urls = [
     path("", views.job_list, name="list"),
     path("<uuid:job_id>/", views.job_detail, name="detail"),
     path("<uuid:job_id>/cancel/", views.job_cancel, name="cancel"),
+    path("<uuid:job_id>/retry/", views.job_retry, name="retry"),
 ]
 
 import_urls = [
@@ -43,6 +44,12 @@ token_urls = [
     path("<str:key>/revoke/", token_views.token_revoke, name="revoke"),
 ]
 
+history_urls = [
+    path("", history_views.page, name="page"),
+    path("check/", history_views.check, name="check"),
+    path("checkpoints/<str:day>.json", history_views.checkpoint, name="checkpoint"),
+]
+
 webhook_urls = [
     path("", webhook_views.webhook_list, name="list"),
     path("new/", webhook_views.new, name="new"),
@@ -64,6 +71,7 @@ urlpatterns = [
     path("people/", include((people_urls, "people"))),
     path("imports/", include((import_urls, "imports"))),
     path("jobs/", include((job_urls, "jobs"))),
+    path("history/", include((history_urls, "history"))),
     path("webhooks/", include((webhook_urls, "webhooks"))),
     path("accounts/tokens/", include((token_urls, "tokens"))),
     path("accounts/invitation/<str:secret>/", people_views.accept, name="invitation"),

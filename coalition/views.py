@@ -213,9 +213,13 @@ def _to_do(request: HttpRequest, operation: Operation) -> dict:
 @require_GET
 @for_members()
 def job_list(request: HttpRequest) -> HttpResponse:
-    """The long work this person asked for; planners see everybody's."""
+    """The long work this person asked for; planners see everybody's. ``?state=failed`` is what was given up, with why."""
     rows = Job.objects.visible_to(request.user).select_related("user").order_by("-created_at")
-    return render(request, "jobs/list.html", {"page": page_of(request, rows)})
+    failed = rows.filter(state=Job.State.FAILED).count()
+    state = request.GET.get("state")
+    if state in Job.State.values:
+        rows = rows.filter(state=state)
+    return render(request, "jobs/list.html", {"page": page_of(request, rows), "state": state, "failed": failed})
 
 
 @require_GET
@@ -233,4 +237,14 @@ def job_cancel(request: HttpRequest, job_id) -> HttpResponse:
     """Ask a job to stop."""
     job = get_object_or_404(Job.objects.visible_to(request.user), pk=job_id)
     jobs.cancel(job.pk, by=request.user)
+    return redirect("jobs:detail", job.pk)
+
+
+@require_POST
+@for_members()
+def job_retry(request: HttpRequest, job_id) -> HttpResponse:
+    """Try a failed job again."""
+    job = get_object_or_404(Job.objects.visible_to(request.user), pk=job_id)
+    jobs.retry(job.pk, by=request.user)
+    messages.success(request, "It is in line again, with all its attempts.")
     return redirect("jobs:detail", job.pk)

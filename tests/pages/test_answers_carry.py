@@ -168,7 +168,7 @@ def test_behind_tls_cookies_belong_to_the_host_alone_and_plain_http_is_left():
         "SECRET_KEY": "x" * 60,
         "HTTPS": "1",
         "ALLOWED_HOSTS": "testserver",
-        "TRUSTED_PROXIES": "1",
+        "PROXIES": "1",
         "DATABASE_URL": bed.url_of(bed.migrated_template()),
         "REDIS_URL": bed.ENGINES.redis,
     }

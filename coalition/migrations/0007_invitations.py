@@ -10,7 +10,7 @@ from coalition.rights import rows_seen_if
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("coalition", "0005_webhooks"),
+        ("coalition", "0006_sealed_history"),
     ]
 
     operations = [
