@@ -16,7 +16,10 @@ COPY = f"restored_{bed.NUMBER}"
 BROKEN = {  # what is done to the restored copy → what must be named
     "UPDATE pledges_pledge SET quantity = quantity + 1": ("tables", "pledges_pledge"),
     "DELETE FROM monitoring_report": ("tables", "monitoring_report"),
-    "INSERT INTO coalition_stale (kind, key) SELECT kind, key FROM coalition_stale LIMIT 1": ("tables", "coalition_stale"),
+    "INSERT INTO coalition_stale (kind, key) SELECT kind, key FROM coalition_stale LIMIT 1": (
+        "tables",
+        "coalition_stale",
+    ),
     "ALTER TABLE pledges_pledge DISABLE ROW LEVEL SECURITY": ("guarded tables", "pledges_pledge"),
     "ALTER TABLE pledges_pledge DISABLE TRIGGER USER": ("triggers", "pledges_pledge pgtrigger_bump"),
     "GRANT DELETE ON pledges_pledgeevent TO coalition_app": ("grants", "pledges_pledgeevent"),
@@ -74,7 +77,9 @@ def what_differs(made, connection) -> set[tuple[str, str]]:
 
 def test_what_is_restored_is_equal_and_whatever_is_bent_is_named(made, restored):
     assert made.database["tables"]["pledges_pledge"].startswith("1 rows")
-    assert made.database["tables"]["pledges_pledgeevent"].startswith("1 rows"), "the owner's dump is not cut by policies"
+    assert made.database["tables"]["pledges_pledgeevent"].startswith("1 rows"), (
+        "the owner's dump is not cut by policies"
+    )
     assert len(made.database["policies"]) > 20
     assert len(made.database["triggers"]) > 20
     assert what_differs(made, restored) == set()

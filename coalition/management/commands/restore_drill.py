@@ -258,7 +258,7 @@ def _first_pages(address: str, password: str) -> list[str]:
         with opener.open(f"{address}/accounts/login/", urllib.parse.urlencode(form).encode(), timeout=30) as answer:
             if answer.geturl() != f"{address}/":
                 wrong.append(f"the login led to {answer.geturl()}")
-        for path in ("/pledges/", "/api/v1/changes/"):
+        for path in ("/jobs/", "/api/v1/changes/"):
             with opener.open(f"{address}{path}", timeout=30) as answer:
                 answer.read()
     except OSError as error:
