@@ -14,7 +14,7 @@ from tests.bed import ROOT
 
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES = COMPOSE["services"]
-ONCE = {"migrate", "backup"}  # they do one thing and end
+ONCE = {"migrate", "backup", "restore"}  # they do one thing and end
 PROXY = (ROOT / "docker/nginx.conf").read_text()
 ENVIRONMENT = (ROOT / "docker-compose.yml").read_text()
 

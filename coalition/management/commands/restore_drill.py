@@ -122,7 +122,7 @@ class Drill:
         with embedded.running(self.data_dir) as addresses:
             backup.restore_database(self.source, addresses.owner_database)
         with embedded.Engines(self.data_dir) as engines:
-            engines.raise_epoch_above(self.source.xid)
+            engines.set_epoch(backup.epoch_above(self.source.xid))
         self.tell(f"Restored into an empty cluster in {time.monotonic() - began:.1f} s.\n")
 
     def _compare(self, owner: str) -> None:
