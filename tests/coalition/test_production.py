@@ -1,5 +1,6 @@
 """The production road, as far as files can say: docker-compose.yml, the proxy's settings, the image, the secrets."""
 
+import logging
 import os
 import re
 import shutil
@@ -9,7 +10,7 @@ import sys
 import pytest
 import yaml
 
-from coalition import accounts
+from coalition import accounts, logs
 from tests.bed import ROOT
 
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -178,3 +179,11 @@ def test_a_metrics_token_that_can_be_guessed_stops_the_start(tmp_path):
         cwd=ROOT, env={"PATH": os.environ["PATH"], **weak}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert "METRICS_TOKEN can be guessed" in done.stderr
+
+
+@pytest.mark.django_db
+def test_a_log_line_names_the_request_it_is_about(client):
+    record = logging.LogRecord("django.request", logging.ERROR, "", 0, "It broke.", None, None)
+    client.get("/accounts/login/", headers={"x-request-id": "id-of-the-proxy"})
+    assert logs.NameRequest().filter(record)
+    assert record.request_id == "id-of-the-proxy"
