@@ -3,7 +3,7 @@
 from django.urls import include, path, re_path
 from rest_framework.routers import DefaultRouter
 
-from coalition import exports_api, kernel_api, ogc
+from coalition import exports_api, imports_api, kernel_api, ogc
 from coalition.api import CoalitionViewSet
 from coalition.changes import ChangesViewSet
 from coalition.description import DescribedOnce
@@ -22,6 +22,7 @@ router.register("sectors", kernel_api.SectorViewSet, basename="sectors")
 router.register("conditions", kernel_api.ConditionViewSet, basename="conditions")
 router.register("jobs", kernel_api.JobViewSet, basename="jobs")
 router.register("exports", exports_api.ExportViewSet, basename="exports")
+router.register("imports", imports_api.ImportViewSet, basename="imports")
 router.register("capabilities", pledges_api.CapabilityViewSet, basename="capabilities")
 router.register("requirements", pledges_api.RequirementViewSet, basename="requirements")
 router.register("pledges", pledges_api.PledgeViewSet, basename="pledges")
@@ -38,7 +39,9 @@ router.register("provisions", agreements_api.ProvisionViewSet, basename="provisi
 router.register("terms", agreements_api.TermViewSet, basename="terms")
 
 CHANGING = {
-    name: viewset for name, viewset, _ in router.registry if issubclass(viewset, CoalitionViewSet) and viewset.versioned
+    name: viewset
+    for name, viewset, _ in router.registry
+    if issubclass(viewset, CoalitionViewSet) and viewset.versioned and viewset.followed
 }
 
 COLLECTIONS = [

@@ -16,6 +16,7 @@ from decimal import Decimal
 from typing import Any, TypeVar
 
 from django.core.exceptions import ValidationError
+from django.core.files.uploadedfile import UploadedFile
 from django.db import models, transaction
 from django.http import Http404, HttpRequest, QueryDict
 from rest_framework.utils.encoders import JSONEncoder
@@ -298,7 +299,15 @@ def _plain(answer: Answer) -> Answer:
 def _fingerprint(request: HttpRequest) -> str:
     data = request.data if hasattr(request, "data") else request.POST
     if isinstance(data, QueryDict):
-        data = {name: values for name, values in data.lists() if name not in NOT_A_FIELD}
-    files = [[name, file.name, file.size] for name, file in sorted(request.FILES.items())]
+        data = {name: values for name, values in data.lists() if name not in NOT_A_FIELD and name not in request.FILES}
+    files = [[name, file.name, _digest(file)] for name, file in sorted(request.FILES.items())]
     said = json.dumps([request.method, request.path, data, files], sort_keys=True, cls=JSONEncoder)
     return hashlib.sha256(said.encode(errors="surrogatepass")).hexdigest()
+
+
+def _digest(file: UploadedFile) -> str:
+    digest = hashlib.sha256()
+    for chunk in file.chunks():
+        digest.update(chunk)
+    file.seek(0)
+    return digest.hexdigest()

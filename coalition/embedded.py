@@ -128,12 +128,21 @@ def addresses(data_dir: Path) -> Addresses:
 
 def secret_key(data_dir: Path) -> str:
     """Return this folder's signing key, made the first time it is asked for; only its owner can read the file."""
-    path = data_dir / "secret-key"
+    return _secret(data_dir, "secret-key", secrets.token_urlsafe(50))
+
+
+def history_key(data_dir: Path) -> str:
+    """Return the key that signs this folder's history, 64 hexadecimal digits, made the first time it is asked for."""
+    return _secret(data_dir, "history-key", secrets.token_hex(32))
+
+
+def _secret(data_dir: Path, name: str, new: str) -> str:
+    path = data_dir / name
     try:
         return path.read_text()
     except FileNotFoundError:
         prepare_folder(data_dir)
-        _write_once(path, secrets.token_urlsafe(50))
+        _write_once(path, new)
         return path.read_text()
 
 

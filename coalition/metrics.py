@@ -183,7 +183,8 @@ def _webhooks() -> Iterator[GaugeMetricFamily]:
 
 
 def _last_seen() -> Iterator[GaugeMetricFamily]:
-    beat = cache.get(health.LAST_BEAT, 0)
+    seen = health.worker_seen_at()
+    beat = seen.timestamp() if seen else 0
     yield gauge(
         "coalition_last_beat_timestamp_seconds",
         "When a worker last did what the beat asks for every five seconds; 0 for never.", [], {(): beat},

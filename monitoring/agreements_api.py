@@ -1,15 +1,19 @@
 """Agreements, provisions and terms over the API, through the same domain functions as the pages."""
 
+from typing import Any
+
 from django.contrib.postgres.aggregates import JSONBAgg
 from django.db.models import Func, JSONField, OuterRef, Subquery, TextField, Value
 from django.db.models.functions import Coalesce, JSONObject
 from django_filters import rest_framework as filters
 from rest_framework import serializers
+from rest_framework.decorators import action
 from rest_framework.response import Response
 
 from coalition.api import CoalitionViewSet, TierField, TierFilter, tier_column, visible
 from coalition.columns import Column, Columns, Kind
-from monitoring import agreeing
+from coalition.filters import UpdatedSinceFilter
+from monitoring import agreeing, coverage, provisions
 from monitoring.kinds import Facility
 from monitoring.kinds import Kind as Act
 from monitoring.models import Agreement, Party, Provision, ProvisionTerm
@@ -162,7 +166,56 @@ WRITES = dict.fromkeys(("create", "partial_update", "destroy"), "keep_agreements
 class AgreementFilters(filters.FilterSet):
     tier = TierFilter()
     q = filters.CharFilter(field_name="name", lookup_expr="icontains", label="Text in the name")
-    updated_since = filters.IsoDateTimeFilter(field_name="changed_at", lookup_expr="gte")
+    updated_since = UpdatedSinceFilter()
+
+
+class CountSerializer(serializers.Serializer):
+    """Events under one provision, laid to one party, by one party's dates. Classes of sources are never added."""
+
+    provision = serializers.IntegerField(help_text="Id")
+    article = serializers.CharField()
+    dates = serializers.CharField(help_text="Code of the party whose dates these are")
+    accused = serializers.CharField(allow_null=True, help_text="Code of the party; null: not stated, or a third party")
+    third_party = serializers.BooleanField(help_text="Laid to a third party, which has no code")
+    answer = serializers.ChoiceField(choices=[("yes", "Covered"), ("unclear", "Cannot tell")])
+    of = serializers.ChoiceField(
+        choices=[(name, name) for name in coverage.CLASSES], help_text="Class of the source, or incident"
+    )
+    events = serializers.IntegerField()
+    violations = serializers.IntegerField(
+        allow_null=True, help_text="Of covered incidents: those that a person found to be one"
+    )
+
+
+class CountsSerializer(serializers.Serializer):
+    results = CountSerializer(many=True)
+
+
+def count_rows(found: list[coverage.Counted]) -> list[dict[str, Any]]:
+    """Return the counts of an agreement, without zeros, as CountSerializer describes them."""
+    articles = dict(Provision.objects.filter(pk__in={each.provision for each in found}).values_list("pk", "article"))
+    codes = dict(Party.objects.values_list("pk", "code"))
+    rows = []
+    for each in found:
+        for answer, numbers in (("yes", each.covered), ("unclear", each.unclear)):
+            for of, events in numbers.items():
+                if not events:
+                    continue
+                judged = answer == "yes" and of == coverage.OF_INCIDENT
+                rows.append(
+                    {
+                        "provision": each.provision,
+                        "article": articles[each.provision],
+                        "dates": codes[each.dates],
+                        "accused": codes.get(each.accused),
+                        "third_party": each.accused == provisions.NOBODY,
+                        "answer": answer,
+                        "of": of,
+                        "events": events,
+                        "violations": each.violations if judged else None,
+                    }
+                )
+    return rows
 
 
 class AgreementViewSet(CoalitionViewSet):
@@ -176,6 +229,7 @@ class AgreementViewSet(CoalitionViewSet):
     orderings = {"code": "code", "name": "name", "changed_at": "changed_at"}
     default_ordering = "code"
     inputs = {"create": AgreementInput, "partial_update": AgreementInput}
+    outputs = {"counts": CountsSerializer}
     creates = ("create",)
     changes = ("partial_update", "destroy")
     write_actions = WRITES
@@ -189,6 +243,11 @@ class AgreementViewSet(CoalitionViewSet):
         changes = self.input(partial=True)
         return self.shown_again(agreeing.revise_agreement(thing.pk, changes, by=request.user, based_on=version))
 
+    @action(detail=True, methods=["get"])
+    def counts(self, request, *args, **kwargs):
+        """What was reported under it: events by provision, by who is accused and by whose dates."""
+        return Response({"results": count_rows(coverage.counts(self.get_object(), request.user))})
+
     def destroy(self, request, *args, **kwargs):
         """Delete an agreement with its provisions and terms."""
         thing, version = self.changing()
@@ -199,7 +258,7 @@ class AgreementViewSet(CoalitionViewSet):
 class ProvisionFilters(filters.FilterSet):
     agreement = filters.ModelChoiceFilter(queryset=visible(Agreement), to_field_name="code")
     kind = filters.MultipleChoiceFilter(choices=Provision.Kind.choices)
-    updated_since = filters.IsoDateTimeFilter(field_name="changed_at", lookup_expr="gte")
+    updated_since = UpdatedSinceFilter()
 
 
 class ProvisionViewSet(CoalitionViewSet):
@@ -238,7 +297,7 @@ class TermFilters(filters.FilterSet):
     )
     provision = filters.ModelChoiceFilter(queryset=visible(Provision))
     party = filters.ModelChoiceFilter(queryset=visible(Party), to_field_name="code")
-    updated_since = filters.IsoDateTimeFilter(field_name="changed_at", lookup_expr="gte")
+    updated_since = UpdatedSinceFilter()
 
 
 class TermViewSet(CoalitionViewSet):

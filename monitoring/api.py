@@ -13,8 +13,9 @@ from rest_framework.response import Response
 from coalition.access import Actor, Tier
 from coalition.api import CoalitionViewSet, TierField, tier_column, visible
 from coalition.columns import Column, Columns, Kind, Point
+from coalition.filters import UpdatedSinceFilter
 from coalition.models import ApiToken
-from monitoring import evidence, filing, triage_api
+from monitoring import evidence, filing, triage, triage_api
 from monitoring.filters import ReportFilter
 from monitoring.kinds import CountUnit, Facility
 from monitoring.kinds import Kind as What
@@ -210,12 +211,22 @@ class EvidenceListSerializer(serializers.Serializer):
 # --- The addresses --------------------------------------------------------------------------
 
 
+class ReportFilters(ReportFilter):
+    waiting = filters.BooleanFilter(
+        method="that_wait", label="On the triage desk: nobody has judged, merged or put it out of scope"
+    )
+
+    def that_wait(self, rows, name, wanted):
+        waits = triage.waits_for(self.request.user)
+        return rows.filter(waits) if wanted else rows.exclude(waits)
+
+
 class ReportViewSet(triage_api.TriageSteps, CoalitionViewSet):
     """Accounts of violations, one by one source each. Places are shown as exactly as the reader's tier may see them."""
 
     queryset = Report.objects.all()
     columns = REPORTS
-    filterset_class = ReportFilter
+    filterset_class = ReportFilters
     orderings = {"id": "id", "occurred_from": "occurred_from"}
     default_ordering = "-occurred_from"
     inputs = {
@@ -228,13 +239,15 @@ class ReportViewSet(triage_api.TriageSteps, CoalitionViewSet):
     outputs = {
         **triage_api.OUTPUTS,
         "evidence": EvidenceListSerializer,
-        "attach": EvidenceSerializer,
+        "attach": {201: EvidenceSerializer},
         "evidence_file": {(200, "application/octet-stream"): OpenApiTypes.BINARY},
     }
     creates = ("create",)
+    dear = {"attach": "uploads"}
+    largest = {"attach": evidence.LARGEST + 100_000}  # and what a form has around a file
     changes = ("partial_update", "take_back", *triage_api.CHANGES)
     worked_out = ("occurrence", "incident")  # its incident's, which may be judged or hidden without it
-    write_scope = ApiToken.Scope.FILE_REPORTS
+    write_scopes = (ApiToken.Scope.FILE_REPORTS,)
     write_actions = {
         "create": "file_report",
         "partial_update": "edit_report",
@@ -291,7 +304,7 @@ class ReportViewSet(triage_api.TriageSteps, CoalitionViewSet):
 
 class PartyFilters(filters.FilterSet):
     q = filters.CharFilter(field_name="name", lookup_expr="icontains", label="Text in the name")
-    updated_since = filters.IsoDateTimeFilter(field_name="changed_at", lookup_expr="gte")
+    updated_since = UpdatedSinceFilter()
 
 
 class PartyViewSet(CoalitionViewSet):
@@ -311,7 +324,7 @@ class SourceFilters(filters.FilterSet):
     kind = filters.MultipleChoiceFilter(choices=Source.Kind.choices)
     party = filters.ModelChoiceFilter(queryset=visible(Party), to_field_name="code")
     q = filters.CharFilter(field_name="name", lookup_expr="icontains", label="Text in the name")
-    updated_since = filters.IsoDateTimeFilter(field_name="changed_at", lookup_expr="gte")
+    updated_since = UpdatedSinceFilter()
 
 
 class SourceViewSet(CoalitionViewSet):

@@ -17,6 +17,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import F, Sum
 from django.utils import timezone
 from rest_framework import serializers
+from rest_framework.decorators import action
 from rest_framework.exceptions import ValidationError
 from rest_framework.response import Response
 
@@ -119,6 +120,23 @@ class HexRow(serializers.Serializer):
     boundary = serializers.DictField(required=False, help_text="GeoJSON polygon")
 
 
+class UnwatchedRow(serializers.Serializer):
+    """A sector from which no own monitor reported on some days: few events there may mean that nobody looked."""
+
+    sector = serializers.CharField(help_text="Code")
+    days = serializers.IntegerField(help_text="On so many days")
+    of_days = serializers.IntegerField(help_text="Of so many")
+
+
+class UnwatchedQuery(serializers.Serializer):
+    """Which days, and as whom."""
+
+    occurred_after = CountsQuery._declared_fields["occurred_after"]
+    occurred_before = CountsQuery._declared_fields["occurred_before"]
+    sector = CountsQuery._declared_fields["sector"]
+    tier = CountsQuery._declared_fields["tier"]
+
+
 class Hexes(Counted):
     """Hexes as rows; on a map each is its polygon."""
 
@@ -163,7 +181,9 @@ class CountsViewSet(ApiViewSet):
             raise PermissionDenied("You may not see that tier.")
         return tier
 
-    def answered(self, rows: list[dict], serializer_class: type[serializers.Serializer], rows_class=Counted):
+    def answered(
+        self, rows: list[dict], serializer_class: type[serializers.Serializer], rows_class=Counted, **beside: int
+    ):
         """Answer with a page that says how old it is, or with a file. Columns without a value in any row are left out."""
         named = serializer_class()
         for name in [name for name, field in named.fields.items() if not field.required and name not in _shown(rows)]:
@@ -179,6 +199,7 @@ class CountsViewSet(ApiViewSet):
                 "next": None,
                 "previous": None,
                 "results": rows,
+                **beside,
                 "as_of": {"counted_until": age.counted_until, "is_late": age.is_amber},
             }
         )
@@ -193,7 +214,9 @@ class DailyViewSet(CountsViewSet):
 
     queryset = DailyCount.objects.none()
     serializer_class = DayRow
-    queries = {"list": DailyQuery}
+    listing = ("list", "unwatched")
+    queries = {"list": DailyQuery, "unwatched": UnwatchedQuery}
+    outputs = {"unwatched": UnwatchedRow(many=True)}
 
     def list(self, request, *args, **kwargs):
         """Return a row per day, source class and, where asked, value of ``by``; days without any are left out."""
@@ -210,6 +233,18 @@ class DailyViewSet(CountsViewSet):
             sums |= {name: Sum(name) for name in ("low", "high", "unknown")}
         rows = counted.values_list(*keys).annotate(**{f"sum_{name}": each for name, each in sums.items()})
         return self.answered(_day_rows(rows.order_by(*keys), by, list(sums)), DayRow)
+
+    @action(detail=False)
+    def unwatched(self, request, *args, **kwargs):
+        """Return the sectors with days on which no own monitor reported, most days first."""
+        found = self.query()
+        tier = self.tier(found)
+        asked = self.asked(found, tier)
+        rows = [
+            {"sector": each.sector.code, "days": each.days, "of_days": asked.length}
+            for each in trends.unwatched(tier, asked)
+        ]
+        return self.answered(rows, UnwatchedRow)
 
 
 def _day_rows(found, by: str | None, sums: list[str]) -> list[dict]:
@@ -237,14 +272,16 @@ class HexViewSet(CountsViewSet):
     queries = {"list": HexesQuery}
 
     def list(self, request, *args, **kwargs):
-        """Return a row per cell that holds anything, most events first."""
+        """Return a row per cell that holds anything, most events first; beside them the events that no map can show."""
         found = self.query()
         tier = self.tier(found)
         asked = self.asked(found, tier)
         file = isinstance(request.accepted_renderer, Export)
         cells = sorted(on_the_map.hexes_of(tier, asked), key=lambda each: (-each.events, each.cell))
         outlined = found["boundary"] or file
-        return self.answered([_row(each, outlined) for each in cells], HexRow, Hexes)
+        too_vague, no_place = on_the_map.nowhere(tier, asked)
+        beside = {"too_vague": too_vague, "no_place": no_place}
+        return self.answered([_row(each, outlined) for each in cells], HexRow, Hexes, **beside)
 
 
 def _row(each: Hex, outlined: bool) -> dict:

@@ -10,12 +10,13 @@ changes the report; where people changed it here, only in what the file itself n
 """
 
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -28,8 +29,8 @@ from django.db.models import Min
 from django.urls import reverse
 from django.utils import timezone
 
-from coalition.access import actor_of
-from coalition.editing import seeing_all
+from coalition.access import Tier, actor_of
+from coalition.editing import is_id, seeing_all
 from coalition.imports import identity, staging
 from coalition.imports.cells import folded
 from coalition.imports.mapping import Mapping as ColumnMapping
@@ -61,6 +62,10 @@ LABELS = {
     "occurred_until": "Occurred until", "occurred_on": "Day", "place_precision_m": "Place precision, metres",
     "source_url": "Address",
 }  # fmt: skip
+STORED = "id, version, content_hash, imported_version, tier"
+PLACE = ("place_name", "longitude", "latitude", "place_precision_m", "sensitive")
+OWN_FIELDS = {"source_id": "source", "accused_id": "accused", "accuser_id": "accuser"}  # where they have another name
+A_SECOND = timedelta(seconds=1)
 OF_PARTIES, OF_SOURCES = ("accused", "accuser"), ("source",)
 
 Progress = Callable[[int], None]
@@ -73,6 +78,7 @@ class ReportProfile(Layout, SetProfile):
     noun = "reports"
     preview_template = "monitoring/_import_preview.html"
     preview_head_template = "monitoring/_import_preview_head.html"
+    by_own_id: ClassVar[bool] = False  # rows name reports that are here, by our number for them, and make no new ones
 
     def worded(self, batch: ImportBatch, *, by) -> list[Worded]:
         names = {each.name for each in self.fields}
@@ -135,7 +141,7 @@ class ReportProfile(Layout, SetProfile):
             raise NotAsTried(
                 _taken(batch) or [f"A row cannot be written ({type(error.__cause__).__name__})."]
             ) from error
-        changed = _update(batch, done=new, progress=progress)
+        changed = _update(batch, CORRECT if self.by_own_id else UPDATE, done=new, progress=progress)
         _forget(batch)
         counts = {Outcome.NEW.value: new, Outcome.CHANGED.value: changed}
         return {outcome: count for outcome, count in counts.items() if count}
@@ -278,6 +284,8 @@ class Trial:
         return said.get(self.profile.id_field, pa.repeat(pa.scalar("", pa.string()), size))
 
     def _has_stored(self) -> bool:
+        if self.profile.by_own_id:
+            return True
         with seeing_all(self.by):
             return Report.objects.filter(dataset=self.batch.dataset).exclude(external_id="").exists()
 
@@ -312,7 +320,12 @@ class Trial:
         target, based_on = np.zeros(len(chunk), np.int64), np.zeros(len(chunk), np.int64)
         different: dict[int, Stored] = {}
         if self.has_stored:
-            for row, stored in self._stored(keys).items():
+            found = self._stored(keys)
+            for row in range(len(chunk)) if self.profile.by_own_id else ():
+                if row not in problems and (row not in found or found[row].tier > self.tier):
+                    unknown = "There is no report of this number that you may see."
+                    problems[row] = [(self.profile.id_field, ids[row].as_py()[:80], unknown)]
+            for row, stored in found.items():
                 if row in problems or repeats[row]:
                     continue
                 if stored.tier > self.tier:
@@ -320,7 +333,7 @@ class Trial:
                     problems[row] = [(self.profile.id_field, ids[row].as_py()[:80], reason)]
                     continue
                 target[row], based_on[row] = stored.pk, stored.version
-                if stored.content == self.who.content(start + row):
+                if stored.content == self.who.content(start + row) and not self.profile.by_own_id:
                     outcome[row] = Outcome.SAME.value
                 else:
                     different[row] = stored
@@ -363,11 +376,15 @@ class Trial:
     def _stored(self, keys: pa.Array) -> dict[int, "Stored"]:
         """Return what is stored under these ids, by place in the chunk; also what the person may not see."""
         with seeing_all(self.by), connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT external_id, id, version, content_hash, imported_version, tier FROM monitoring_report"
-                " WHERE dataset = %s AND external_id = ANY(%s) AND external_id <> ''",
-                [self.batch.dataset, keys.to_pylist()],
-            )
+            if self.profile.by_own_id:
+                numbers = [int(key) for key in keys.to_pylist() if is_id(key)]
+                cursor.execute(f"SELECT id::text, {STORED} FROM monitoring_report WHERE id = ANY(%s)", [numbers])
+            else:
+                cursor.execute(
+                    f"SELECT external_id, {STORED} FROM monitoring_report"
+                    " WHERE dataset = %s AND external_id = ANY(%s) AND external_id <> ''",
+                    [self.batch.dataset, keys.to_pylist()],
+                )
             found = {key: Stored(*rest) for key, *rest in cursor.fetchall()}
         return {row: found[key] for row, key in enumerate(keys.to_pylist()) if key in found} if found else {}
 
@@ -415,6 +432,7 @@ class Trial:
                 for name, value in draft.items()
                 if value != before[name]
                 and self._says(name, value)
+                and not (self.profile.by_own_id and self._comes_back(name, value, before))
                 and value != said_last.get(row, {}).get(name, _NOTHING)
             }
             if changes:
@@ -448,9 +466,25 @@ class Trial:
 
     def _says(self, name: str, value: Any) -> bool:
         """A file that does not speak of something does not change it."""
+        if self.profile.by_own_id and OWN_FIELDS.get(name, name) not in self.columns:
+            return False
         if name in NOT_COMPARED or (value is None and name in ("source_id", "reliability", "filed_at")):
             return False
         return name != "tier" or "tier" in self.columns or "tier" in self.mapping.constants
+
+    def _comes_back(self, name: str, value: Any, before: Mapping[str, Any]) -> bool:
+        """Return whether a value is what our own file said: as exact as a workbook is, and as the person sees the place."""
+        if name in PLACE and before["sensitive"] and self.tier < Tier.PLANNING:
+            return True  # they see it coarser, and their file cannot move it
+        stood = before[name]
+        match value, stood:
+            case datetime(), datetime():
+                return abs(value - stood) < A_SECOND
+            case float(), float():
+                return math.isclose(value, stood, rel_tol=1e-12, abs_tol=1e-9)
+            case str(), str():
+                return value.strip().splitlines() == stood.strip().splitlines()
+        return False
 
     def _standing(self, ids: Sequence[int]) -> dict[int, dict[str, Any]]:
         found = Report.objects.filter(pk__in=ids).values("pk", "original", *DRAFT)
@@ -458,6 +492,8 @@ class Trial:
 
     def _said_last(self, rows: Sequence[tuple[int, "Stored", dict[str, Any]]]) -> dict[int, dict[str, Any]]:
         """Return what the file said last time of reports that people changed here since, read as it would be now."""
+        if self.profile.by_own_id:
+            return {}
         edited = [
             (row, now["original"])
             for row, stored, now in rows
@@ -683,14 +719,19 @@ FROM monitoring_stagedreport AS staged
 JOIN monitoring_report AS report ON report.id = staged.target_id AND report.version = staged.based_on
 WHERE staged.batch_id = %(batch)s AND staged.outcome = 'changed' AND staged.approved
 """
-UPDATE = f"""
-UPDATE monitoring_report AS report SET
-    batch_id = %(batch)s, content_hash = staged.content_hash, imported_version = report.version + 1,
-    original = staged.original, {", ".join(f"{name} = staged.{name}" for name in TAKEN)}
+SAYS = ", ".join(f"{name} = staged.{name}" for name in TAKEN)
+AS_STAGED = """
 FROM monitoring_stagedreport AS staged
 WHERE staged.batch_id = %(batch)s AND staged.outcome = 'changed' AND staged.approved
     AND report.id = staged.target_id AND report.version = staged.based_on
 """
+UPDATE = f"""
+UPDATE monitoring_report AS report SET
+    batch_id = %(batch)s, content_hash = staged.content_hash, imported_version = report.version + 1,
+    original = staged.original, {SAYS} {AS_STAGED}
+"""
+# What comes back in our own layout is a person's change: where the report came from, and what it said there, stays.
+CORRECT = f"UPDATE monitoring_report AS report SET {SAYS} {AS_STAGED}"
 MOVED = """
 SELECT staged.number FROM monitoring_stagedreport AS staged
 LEFT JOIN monitoring_report AS report ON report.id = staged.target_id AND report.version = staged.based_on
@@ -729,14 +770,14 @@ def _taken(batch: ImportBatch) -> list[str]:
         ]
 
 
-def _update(batch: ImportBatch, *, done: int, progress: Progress) -> int:
+def _update(batch: ImportBatch, statement: str, *, done: int, progress: Progress) -> int:
     """Write the approved changes and what stood there before; return how many. Raises NotAsTried."""
     with connection.cursor() as cursor:
         cursor.execute(MOVED, [batch.pk, MOST_REFUSALS])
         if moved := cursor.fetchall():
             raise NotAsTried([f"Row {number}: It was changed since it was tried." for (number,) in moved])
         cursor.execute(REMEMBER, {"batch": batch.pk})
-        cursor.execute(UPDATE, {"batch": batch.pk})
+        cursor.execute(statement, {"batch": batch.pk})
         progress(done + cursor.rowcount)
         return cursor.rowcount
 

@@ -7,7 +7,7 @@ incident's does (``ReportQuerySet.with_incident_for``).
 from dataclasses import dataclass
 
 from django.core.exceptions import ValidationError
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 
 from coalition.access import acting_as, actor_of, because, demand
 from coalition.editing import Refused, seeing_all
@@ -78,12 +78,18 @@ DONE = {**{step.name: step.done for step in STEPS.values()}, UNDO: "undone"}
 # --- The queue ----------------------------------------------------------------------------
 
 
+def waits_for(by) -> Q:
+    """Return the filter for what waits, as somebody sees it: one merged into an incident hidden from them does."""
+    hidden_or_none = Q(incident__tier__isnull=True) | Q(incident__tier__gt=actor_of(by).tier)
+    return Q(status__in=WAITING) & hidden_or_none
+
+
 def queue(by) -> QuerySet:
     """Return what waits: visible reports nobody has judged, merged or put out of scope, with ``severity`` 4 to 1.
 
     Worst first, and among equals the one filed first. A report in an incident that ``by`` may not see waits.
     """
-    rows = Report.objects.visible_to(by).filter(status__in=WAITING).unmerged_for(by)
+    rows = Report.objects.visible_to(by).filter(waits_for(by))
     return rows.annotate(severity=SEVERITY).order_by(SEVERITY.desc(), F("filed_at").asc(), F("id").asc())
 
 

@@ -334,6 +334,9 @@ class _Chunk:
         self.columns["count_text"] = pc.fill_null(count.column(pa.string(), lambda c: c.text), "")
         self.columns["count_low"] = count.column(pa.int32(), lambda c: c.low)
         self.columns["count_high"] = count.column(pa.int32(), lambda c: c.high)
+        if self.has("unit_as_kept"):
+            self.columns["count_unit"] = pc.fill_null(self.ask("unit_as_kept").column(pa.string()), "")
+            return
         named = self.ask("count_unit").column(pa.string())
         kinds = self.columns["kind"].dictionary_encode()
         of_kind = pa.array([statements.unit_of(kind) for kind in kinds.dictionary.to_pylist()], pa.string())

@@ -21,14 +21,16 @@ from django.db.models import Exists, OuterRef
 
 from coalition import nations
 from coalition.access import Tier, because, can, demand
-from coalition.editing import Refused, check, lock
-from coalition.imports.cells import Day, Quantity, folded
+from coalition.editing import Refused, check, is_id, lock
+from coalition.imports.cells import Day, Quantity, Unclear, folded
 from coalition.imports.mapping import Field, Problem
 from coalition.imports.profiles import Candidate, Judgement, Offer, Outcome, RowProfile, Session, Worded, Written
 from coalition.models import Condition, ImportBatch, ImportRow, Nation
+from coalition.rows import as_given
 from pledges import declaring
 from pledges.models import LARGEST, Allocation, Capability, Pledge
 
+TEXTS = ("what", "source", "source_url", "note")
 TIERS = {tier.label: tier for tier in Tier}
 SAME_UNIT = {  # what one person is called; no other unit has two names that mean the same
     "personnel": "person",
@@ -63,6 +65,15 @@ SAID = {
     **dict.fromkeys(["declined", "refused", "ruled out"], DECLINED),
 }
 STANDING = {CONSIDERING: Nation.Standing.CONSIDERING, DECLINED: Nation.Standing.DECLINED}
+
+
+def read_numbers(text: str) -> list[int]:
+    """Return the numbers in a cell, in order, each once. Raises Unclear."""
+    parts = [part.strip() for part in text.split(";") if part.strip()]
+    if not all(is_id(part) for part in parts):
+        raise Unclear("is no list of numbers, parted by semicolons.")
+    return sorted({int(part) for part in parts})
+
 
 FIELDS = (
     Field("nation", "Nation", "country", required=True, synonyms=("iso2", "nation code", "country code", "country")),
@@ -162,6 +173,40 @@ class StatementProfile(PledgeProfile):
 
     def open(self, batch: ImportBatch, *, by) -> "StatementSession":
         return StatementSession(batch, by=by)
+
+
+class OwnPledges(PledgeProfile):
+    """Our own export, coming back: corrected in a spreadsheet, say. Steps are not taken by files."""
+
+    name = "own-pledges"
+    label = "Pledges exported from here"
+    lead = "Our own csv or xlsx of pledges, corrected: rows change the pledges they came from, and make no new ones."
+    dataset = "own-pledges"
+    id_field = "id"
+    time_zone = "UTC"
+    fields = (
+        Field("id", "Our number", "integer", required=True, low=1, high=10**18),
+        Field("capability", "Capability"),
+        Field("what", "What it is", max_length=302, read=as_given),
+        Field("stated_low", "Stated, low", "decimal", low=0, high=LARGEST),
+        Field("stated_high", "Stated, high", "decimal", low=0, high=LARGEST),
+        Field("quantity", "Planning quantity", "decimal", low=0, high=LARGEST),
+        Field("available_from", "Available from", "day"),
+        Field("available_until", "Available until", "day"),
+        Field("notice_days", "Notice to move, days", "integer", low=0, high=3650),
+        Field("conditions", "Conditions", help="Their numbers, parted by semicolons", read=read_numbers),
+        Field("tier", "Release tier", "choice", choices=tuple((name, name.capitalize()) for name in TIERS)),
+        Field("source", "Source", read=as_given),
+        Field("source_url", "Source address", read=as_given),
+        Field("stated_on", "Stated on", "day"),
+        Field("note", "Note", read=as_given),
+    )
+
+    def worded(self, batch: ImportBatch, *, by) -> list[Worded]:
+        return [each for each in super().worded(batch, by=by) if each.field == "capability"]
+
+    def open(self, batch: ImportBatch, *, by) -> "OwnSession":
+        return OwnSession(batch, by=by)
 
 
 class Unfit(Exception):
@@ -602,6 +647,58 @@ class PledgeSession(Session):
         before = {name: value for name, value in stood.items() if name != "batch"}
         batch = ImportBatch.objects.filter(pk=stood["batch"]).first() if stood["batch"] else None
         declaring.revise(pledge.pk, _from_json(before) | {"batch": batch}, by=self.by, based_on=None)
+
+
+class OwnSession(PledgeSession):
+    """One go at a file of our own. Where a pledge came from, and under which id, stays."""
+
+    def _stored(self, candidates: Sequence[Candidate]) -> tuple[dict[str, Pledge], dict[str, ImportRow]]:
+        found = Pledge.objects.visible_to(self.by).filter(pk__in=[each.values["id"] for each in candidates])
+        found = found.filter(operation=self.operation).select_related("capability").prefetch_related("conditions")
+        return {str(pledge.pk): pledge for pledge in found}, {}
+
+    def _draft(self, candidate: Candidate, nation: Nation) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+        """What the row says, as JSON; fields that have no column are left out."""
+        values, pledge = candidate.values, self.here[str(candidate.values["id"])]
+        said = {name: values[name] for name in COMPARED if name in self.column}
+        texts = {name: "" if said[name] is None else said[name] for name in TEXTS if name in said}
+        figures = {name: _figure(said[name]) for name in FIGURES if name in said}
+        days = {name: self._exact(name, said[name]) for name in DAYS if name in said}
+        draft = said | texts | figures | days
+        if "capability" in said:
+            draft["capability"] = self._capability(said["capability"]).code
+        if "notice_days" in said:
+            draft["notice_days"] = said["notice_days"] or 0
+        if "conditions" in said:
+            draft["conditions"] = said["conditions"] or []
+        if "tier" in said:
+            draft["tier"] = int(TIERS[said["tier"]]) if said["tier"] else pledge.tier
+        whole = _as_draft(pledge) | draft
+        try:
+            check(self._pledge(whole, nation, self._capability(whole["capability"])), unique=False)
+        except ValidationError as error:
+            name, sentences = next(iter(error.message_dict.items()))
+            raise Unfit(name, values.get(name, ""), " ".join(sentences)) from error
+        return whole | {"nation": nation.pk, "shown": ""}, []
+
+    def _exact(self, name: str, day: Day | None) -> str | None:
+        if day is not None and day.precision != "day":
+            raise Unfit(name, day.first, "is no exact day.")
+        return day.first.isoformat() if day else None
+
+    def _judge(self, candidate: Candidate, stored: dict[str, Pledge], earlier: dict[str, ImportRow]) -> Judgement:
+        pledge = stored.get(candidate.key)
+        if pledge is None:
+            raise Unfit("id", candidate.key, "There is no pledge of this number that you may see.")
+        self.here = stored
+        as_it_is = Candidate(candidate.number, candidate.key, candidate.values | {"nation": pledge.nation_id})
+        return super()._judge(as_it_is, stored, earlier)
+
+    def _write_changed(self, row: ImportRow) -> Written:
+        pledge = lock(Pledge.objects.visible_to(self.by), row.target_id, based_on=row.values["based_on"])
+        changes, now = row.values["draft"]["changes"], _as_draft(pledge)
+        declaring.revise(pledge.pk, _from_json(changes), by=self.by, based_on=pledge.version)
+        return Written(pledge.pk, {"batch": pledge.batch_id, **{name: now[name] for name in changes}})
 
 
 class StatementSession(PledgeSession):

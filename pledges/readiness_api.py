@@ -1,6 +1,7 @@
 """Readiness and what if over the API: the stored answers that the dashboards show, and questions to the same functions."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from rest_framework import serializers
@@ -8,18 +9,19 @@ from rest_framework.decorators import action
 from rest_framework.exceptions import ValidationError
 from rest_framework.response import Response
 
-from coalition.access import Tier, actor_of
+from coalition.access import Tier, actor_of, demand
 from coalition.api import ApiViewSet, TierField, VisibleRelatedField
 from coalition.columns import columns_of
-from coalition.models import Condition, Operation, Sector
+from coalition.models import Condition, Nation, Operation, Sector
 from coalition.paging import OnePage
 from coalition.renderers import Export
 from coalition.rows import Counted
-from pledges import readiness, what_if
-from pledges.counting import FIRM, LEVELS
+from pledges import cliffs, gaps, readiness, what_if
+from pledges.cliffs import Cliff
+from pledges.counting import BLOCKED, FIRM, LEVELS
 from pledges.filters import LEVEL_CHOICES
 from pledges.models import Capability, ReadinessLine
-from pledges.readiness import CapabilityAnswer
+from pledges.readiness import CapabilityAnswer, NationCell, NationRow
 
 
 class ReadinessQuery(serializers.Serializer):
@@ -173,6 +175,156 @@ class CapabilityAnswerSerializer(SureFieldsMixin, AnswerSerializer):
         return sum(answer.unquantified.values())
 
 
+class NationShareSerializer(serializers.Serializer):
+    """What one nation has on the ladder in one category, whenever it can stand: numbers of pledges, since units differ."""
+
+    nation = serializers.CharField(help_text="Alpha-2")
+    nation_name = serializers.CharField()
+    standing = serializers.ChoiceField(choices=Nation.Standing.choices)
+    category = serializers.ChoiceField(choices=Capability.Category.choices)
+    pledges = serializers.IntegerField(help_text="All that count in a level")
+    firm_or_better = serializers.IntegerField(help_text="Those of them that are firm or better")
+    blocked = serializers.IntegerField(help_text="Would count had no condition failed")
+    unquantified = serializers.IntegerField(help_text="Without a planning quantity")
+
+    def get_fields(self):
+        about = "Pledges that count as {}"
+        levels = {
+            f"at_{level}": serializers.IntegerField(help_text=about.format(level.replace("_", " "))) for level in LEVELS
+        }
+        return super().get_fields() | levels
+
+
+def nation_row(row: NationRow, category: str, cell: NationCell) -> dict[str, Any]:
+    """Return one cell of the matrix of nations as NationShareSerializer describes it."""
+    return {
+        "nation": row.code,
+        "nation_name": row.name,
+        "standing": row.standing,
+        "category": category,
+        "pledges": cell.total,
+        "firm_or_better": cell.firm_or_better,
+        "blocked": cell.pledges.get(BLOCKED, 0),
+        "unquantified": cell.unquantified,
+        **{f"at_{level}": cell.pledges.get(level, 0) for level in LEVELS},
+    }
+
+
+class OfferSerializer(serializers.Serializer):
+    """What one nation has that could help."""
+
+    nation = serializers.CharField(source="code", help_text="Alpha-2")
+    free = QuantityField(help_text="Of the same capability, standing, allocated to no line of that day")
+    to_firm_up = QuantityField(help_text="Allocated to this line and not firm yet")
+    related = serializers.ListField(
+        child=serializers.CharField(), help_text="Other capabilities of the category of which it has something free"
+    )
+
+
+class GapSerializer(serializers.Serializer):
+    """A line that is not sure enough to be met, on the day asked for or on its first day if that is later."""
+
+    requirement = serializers.IntegerField(source="line.requirement_id")
+    capability = serializers.CharField(source="line.capability_code")
+    capability_name = serializers.CharField(source="line.capability_name")
+    category = serializers.CharField()
+    unit = serializers.CharField(source="line.unit")
+    sector = serializers.CharField(source="line.sector_code", allow_null=True)
+    priority = serializers.IntegerField(source="line.priority")
+    day = serializers.DateField(help_text="The day that the numbers are about")
+    need = QuantityField(source="line.need")
+    missing = QuantityField(help_text="Not covered by firm pledges or better")
+    p_met = serializers.FloatField(source="line.sure.p_met", help_text="Chance that it is met, 0 to 1")
+    expected_coverage = serializers.FloatField(source="line.sure.coverage", allow_null=True)
+    x10 = serializers.FloatField(
+        source="line.sure.x10", allow_null=True, help_text="Quantity that is reached 9 times in 10"
+    )
+    method = serializers.CharField(source="line.sure.method", help_text="exact, binned or sampled")
+    error = serializers.FloatField(source="line.sure.error", help_text="How far p_met can be off; 0 when exact")
+    since = serializers.DateField(help_text="First day of the run of days on which it is not sure enough")
+    days = serializers.IntegerField(help_text="Days on which it is not sure enough, from today on")
+    sure_from = serializers.DateField(
+        source="held.day", allow_null=True, default=None, help_text="From this day it is sure enough; null: never"
+    )
+    lost_on = serializers.DateField(
+        source="held.lost_on", allow_null=True, default=None, help_text="The day that is lost again, if ever"
+    )
+    could_fill = OfferSerializer(many=True)
+    related = OfferSerializer(many=True)
+
+
+class CliffSerializer(serializers.Serializer):
+    """A line that goes on beyond the last day of a pledge that answers it, or of the mandate (``pledge`` is null)."""
+
+    last_day = serializers.DateField()
+    pledge = serializers.IntegerField(allow_null=True)
+    nation = serializers.CharField(allow_null=True, help_text="Alpha-2")
+    requirement = serializers.IntegerField(allow_null=True, help_text="Null: no line goes on beyond the mandate")
+    capability = serializers.CharField(allow_null=True)
+    unit = serializers.CharField(allow_null=True)
+    allocated = QuantityField(allow_null=True, help_text="To the line, by what ends")
+    need = QuantityField(allow_null=True)
+    covered = QuantityField(allow_null=True, help_text="By firm pledges or better, that day")
+    covered_after = QuantityField(allow_null=True, help_text="The day after")
+    p_met = serializers.FloatField(allow_null=True, help_text="Chance that the line is met, that day")
+    p_met_after = serializers.FloatField(allow_null=True)
+    expected_coverage = serializers.FloatField(allow_null=True)
+    expected_coverage_after = serializers.FloatField(allow_null=True)
+    is_uncovered = serializers.BooleanField(help_text="Less of it is covered the day after")
+    is_less_sure = serializers.BooleanField(help_text="No less is covered by count, but it is met with less")
+
+
+def cliff_rows(found: Cliff) -> list[dict[str, Any]]:
+    """Return a row per line of a cliff as CliffSerializer describes it; one without a line where there is none."""
+    ends = {
+        "last_day": found.last_day,
+        "pledge": found.pledge.pk if found.pledge else None,
+        "nation": found.pledge.nation_id if found.pledge else None,
+    }
+    nothing = dict.fromkeys(CliffSerializer().fields) | {"is_uncovered": False, "is_less_sure": False}
+    return [
+        {
+            **ends,
+            "requirement": line.before.requirement_id,
+            "capability": line.before.capability_code,
+            "unit": line.before.unit,
+            "allocated": line.quantity,
+            "need": line.before.need,
+            "covered": line.before.covered,
+            "covered_after": line.after.covered,
+            "p_met": line.before.sure and line.before.sure.p_met,
+            "p_met_after": line.after.sure and line.after.sure.p_met,
+            "expected_coverage": line.before.sure and line.before.sure.coverage,
+            "expected_coverage_after": line.after.sure and line.after.sure.coverage,
+            "is_uncovered": line.is_uncovered,
+            "is_less_sure": line.is_less_sure,
+        }
+        for line in found.lines
+    ] or [nothing | ends]
+
+
+class NationsQuery(serializers.Serializer):
+    """Which operation, and as whom."""
+
+    operation = VisibleRelatedField(Operation, "code", required=False, help_text="Code; the current one when missing")
+    tier = TierField(required=False, help_text="As this tier sees it; one's own when missing")
+
+
+class GapsQuery(serializers.Serializer):
+    """Which operation, and for gaps which day."""
+
+    operation = VisibleRelatedField(Operation, "code", required=False, help_text="Code; the current one when missing")
+    on = serializers.DateField(
+        required=False, help_text="The day; the start day when missing, today once that has come"
+    )
+
+
+class CliffsQuery(serializers.Serializer):
+    """Which operation."""
+
+    operation = VisibleRelatedField(Operation, "code", required=False, help_text="Code; the current one when missing")
+
+
 class WhatIfInput(serializers.Serializer):
     """What to suppose in place of the plan. What is left out stays as it is."""
 
@@ -244,13 +396,26 @@ class ReadinessViewSet(ApiViewSet):
     """How ready the coalition is on a day: the stored answers that the dashboards show. Worst first."""
 
     asks = ("what_if",)
+    dear = {"what_if": "what-if"}
     inputs = {"what_if": WhatIfInput}
     write_actions = {"what_if": "see_planning"}
 
-    listing = ("list", "capabilities")
-    queries = {"list": ReadinessQuery, "capabilities": ReadinessQuery}
+    listing = ("list", "capabilities", "nations", "gaps", "cliffs")
+    queries = {
+        "list": ReadinessQuery,
+        "capabilities": ReadinessQuery,
+        "nations": NationsQuery,
+        "gaps": GapsQuery,
+        "cliffs": CliffsQuery,
+    }
     serializer_class = LineAnswerSerializer
-    outputs = {"capabilities": CapabilityAnswerSerializer, "what_if": ComparisonSerializer}
+    outputs = {
+        "capabilities": CapabilityAnswerSerializer,
+        "nations": NationShareSerializer(many=True),
+        "gaps": GapSerializer(many=True),
+        "cliffs": CliffSerializer(many=True),
+        "what_if": ComparisonSerializer,
+    }
     pagination_class = OnePage
     filter_backends = ()
     queryset = ReadinessLine.objects.none()
@@ -272,6 +437,33 @@ class ReadinessViewSet(ApiViewSet):
             return [row for row in matrix.rows if code in (None, row.code)]
 
         return self.answered(asked, rows, CapabilityAnswerSerializer)
+
+    @action(detail=False)
+    def nations(self, request, *args, **kwargs):
+        """Return one row per nation and category: numbers of pledges on the ladder, whenever they can stand."""
+        asked = self.asked()
+        rows = readiness.nation_matrix(asked["operation"], tier=asked["tier"])
+        cells = [nation_row(row, category, cell) for row in rows for category, cell in sorted(row.cells.items())]
+        return self.page(asked, NationShareSerializer(cells, many=True))
+
+    @action(detail=False)
+    def gaps(self, request, *args, **kwargs):
+        """Return the lines that are not sure enough to be met, the least sure first. For the planning tier."""
+        demand(request.user, "see_planning")
+        asked = self.asked()
+        try:
+            found = gaps.paper(asked["operation"], on=asked["on"])
+        except readiness.DayIsPast as error:
+            raise ValidationError({"on": [str(error)]}) from error
+        return self.page(asked, GapSerializer(found, many=True))
+
+    @action(detail=False)
+    def cliffs(self, request, *args, **kwargs):
+        """Return what ends while its line goes on, by day; a row per line. For the planning tier."""
+        demand(request.user, "see_planning")
+        asked = self.asked()
+        rows = [row for cliff in cliffs.cliffs(asked["operation"]) for row in cliff_rows(cliff)]
+        return self.page(asked, CliffSerializer(rows, many=True))
 
     @action(detail=False, methods=["post"], url_path="what-if")
     def what_if(self, request, *args, **kwargs):
@@ -311,7 +503,11 @@ class ReadinessViewSet(ApiViewSet):
         except readiness.DayIsPast as error:
             raise ValidationError({"on": [str(error)]}) from error
         context = self.get_serializer_context() | {"tier": asked["tier"]}
-        serializer = serializer_class(rows, many=True, context=context)
+        return self.page(asked, serializer_class(rows, many=True, context=context))
+
+    def page(self, asked: dict, serializer: serializers.ListSerializer) -> Response:
+        """Answer with one page, or with a file."""
+        operation = asked["operation"]
         if isinstance(self.request.accepted_renderer, Export):
             return self.file(Counted(serializer.data, columns_of(serializer.child)))
         return Response({"next": None, "previous": None, "results": serializer.data, "as_of": self.as_of(operation)})

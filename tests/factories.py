@@ -8,7 +8,7 @@ from functools import cache
 from django.contrib.auth.hashers import make_password
 
 from coalition.access import Role, Tier
-from coalition.models import Condition, Membership, Nation, Operation, Sector, User
+from coalition.models import Condition, ImportBatch, Membership, Nation, Operation, Sector, User
 from monitoring.models import Agreement, Incident, Party, Provision, ProvisionTerm, Report, Source
 from pledges.models import Allocation, Capability, Pledge, Requirement
 
@@ -74,6 +74,15 @@ def a_sector(code: str = "north", **fields) -> Sector:
     ring = [[west, south], [west + 0.5, south], [west + 0.5, south + 0.5], [west, south + 0.5], [west, south]]
     defaults = {"name": code.capitalize(), "polygon": {"type": "Polygon", "coordinates": [ring]}, **fields}
     return Sector.objects.get_or_create(code=code, defaults=defaults)[0]
+
+
+def an_import(**fields) -> ImportBatch:
+    """An import of pledges that a planner committed; its file is not there."""
+    defaults = {"profile": "pledges", "dataset": "nations", "file_name": "nations.csv", "sha256": "0" * 64, "size": 1}
+    user = fields.pop("user", None) or a_member(Role.PLANNER)
+    return ImportBatch.objects.create(
+        **defaults | {"user": user, "operation": the_operation(), "state": ImportBatch.State.COMMITTED} | fields
+    )
 
 
 def a_condition(title: str = "", **fields) -> Condition:

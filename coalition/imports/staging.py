@@ -5,6 +5,8 @@ locked, inside its own transaction, before it writes. So a job that is sent twic
 does its work once or not at all. What the rows are is the profile's business (``coalition.imports.profiles``).
 """
 
+import csv
+import io
 import re
 import unicodedata
 from collections import Counter
@@ -21,11 +23,12 @@ import pyarrow.compute as pc
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.files.uploadedfile import UploadedFile
 from django.db import connection, transaction
+from django.db.models import Case, CharField, F, Q, TextField, Value, When
 from django.db.models.functions import Now
 from django.http import Http404
 
-from coalition import jobs, stale
-from coalition.access import can, demand
+from coalition import disk, jobs, stale
+from coalition.access import acting_as, can, demand
 from coalition.editing import Refused, VersionStale, lock, seeing_all
 from coalition.imports import cells, identity, mapping
 from coalition.imports.mapping import Mapping, Problem
@@ -44,6 +47,7 @@ from coalition.imports.profiles import (
 )
 from coalition.imports.sandbox import Limits, ParsedFile, Unreadable, parse
 from coalition.models import ImportBatch, ImportRow, Job, Operation
+from coalition.rows import safe_cell
 
 State = ImportBatch.State
 Outcome = ImportRow.Outcome
@@ -105,6 +109,29 @@ def trouble(batch: ImportBatch) -> str:
     return batch.error
 
 
+WORKING = Q(job__state__in=[Job.State.WAITING, Job.State.RUNNING])
+STOPPED = Q(job__state__in=[Job.State.FAILED, Job.State.CANCELLED])
+
+
+def phase_column() -> Case:
+    """Return ``phase`` as an expression on batches."""
+    return Case(
+        When(WORKING, state=State.COMMITTED, job__kind="import.undo", then=Value(UNDOING)),
+        When(WORKING, then=F("state")),
+        When(state=State.READING, job__state=Job.State.CANCELLED, then=Value(State.CANCELLED.value)),
+        When(state=State.READING, then=Value(State.UNREADABLE.value)),
+        When(state=State.TRYING, then=Value(State.READ.value)),
+        When(state=State.COMMITTING, then=Value(State.TRIED.value)),
+        default=F("state"),
+        output_field=CharField(),
+    )
+
+
+def trouble_column() -> Case:
+    """Return ``trouble`` as an expression on batches."""
+    return Case(When(STOPPED, error="", then=F("job__error")), default=F("error"), output_field=TextField())
+
+
 def _at(batch_id: int, *, by, based_on: int | None, phases: Sequence[str]) -> ImportBatch:
     """Return the batch, locked, when it stands at one of these steps."""
     seen = ImportBatch.objects.visible_to(by)
@@ -137,10 +164,21 @@ def clean_name(name: str) -> str:
     return base if len(base) <= 200 else base[:150] + "…" + base[-49:]
 
 
-def upload(file: UploadedFile, *, profile: str, operation: Operation | None, dataset: str, by) -> ImportBatch:
+def upload(
+    file: UploadedFile,
+    *,
+    profile: str,
+    operation: Operation | None,
+    dataset: str,
+    by,
+    chosen: Mapping | None = None,
+) -> ImportBatch:
     """Keep a file and have it read; the same file sent twice by one person for the same purpose is one import.
 
-    Raise PermissionDenied; ValidationError on ``file`` when it is empty or too large, on ``profile`` for an unknown one.
+    With ``chosen`` the rows are tried by that mapping as soon as they are read; where it does not fit, the batch says why.
+
+    Raise PermissionDenied; ValidationError on ``file`` when it is empty or too large, on ``profile`` for an unknown one;
+    ``disk.NoRoom``.
     """
     kind = profiles().get(profile)
     if kind is None:
@@ -160,6 +198,8 @@ def upload(file: UploadedFile, *, profile: str, operation: Operation | None, dat
         user_id=by.pk, sha256=digest.hexdigest(), profile=profile, operation=operation, dataset=dataset
     ).select_related("job")
     for twin in twins:
+        if chosen is not None and twin.mapping != chosen.to_json():
+            continue
         if phase(twin) in (State.READING, State.READ, State.TRYING, State.TRIED, State.COMMITTING):
             return twin
     batch = ImportBatch(
@@ -171,9 +211,10 @@ def upload(file: UploadedFile, *, profile: str, operation: Operation | None, dat
         size=file.size,
         dataset=dataset,
         state=State.READING,
+        mapping=chosen.to_json() if chosen else {},
     )
     file.seek(0)
-    batch.file.save(uuid4().hex, file, save=False)  # under a name of ours: theirs means nothing to the disk
+    disk.keep(batch.file, uuid4().hex, file)  # under a name of ours: theirs means nothing to the disk
     try:
         with transaction.atomic():
             batch.save()
@@ -220,10 +261,24 @@ def read(work: jobs.Work) -> dict[str, Any] | None:
         batch.error = error
         if found is not None and not error:
             batch.header, batch.summary = list(found.header), summary
-        batch.save()
+        if batch.mapping and not error:  # sent with the file
+            _try_at_once(batch, by=work.user)
+        else:
+            batch.save()
     if error:
         raise jobs.JobFailed(error)
     return {"rows": found.row_count if found else 0}
+
+
+def _try_at_once(batch: ImportBatch, *, by) -> None:
+    """Have the rows tried by the mapping that came with the file; where it does not fit, keep it, and say why."""
+    faults = mapping.faults(Mapping.from_json(batch.mapping), batch.header, profile_of(batch).fields)
+    if faults:
+        batch.error = " ".join(faults)
+        batch.save()
+        return
+    batch.state = State.TRYING
+    _send(batch, "import.try", by=by)
 
 
 def _mine(work: jobs.Work, *states: str) -> ImportBatch | None:
@@ -650,6 +705,26 @@ def _say(work: jobs.Work, sentence: str, origin: str, to: str) -> None:
         if batch is not None:
             batch.state, batch.error = to, sentence
             batch.save()
+
+
+def rejected_lines(batch: ImportBatch, *, by) -> Iterator[str]:
+    """Yield the rejected rows as CSV: line, column, value, reason, then the cells as they stood; formulas are disarmed.
+
+    It opens its own ``acting_as``: the request's transaction is over when this is sent.
+    """
+    with acting_as(by):
+        yield "\ufeff" + _line(["line", "column", "value", "reason", *batch.header])
+        rows = ImportRow.objects.filter(batch=batch, outcome=Outcome.REJECTED)
+        for row in rows.iterator(chunk_size=500):
+            for problem in row.problems:
+                cells = [row.cells.get(column, "") for column in batch.header]
+                yield _line([str(row.number), problem["column"], problem["value"], problem["reason"], *cells])
+
+
+def _line(cells: list[str]) -> str:
+    out = io.StringIO()
+    csv.writer(out).writerow([safe_cell(cell) for cell in cells])
+    return out.getvalue()
 
 
 # --- Cancel and undo ----------------------------------------------------------------------

@@ -1,8 +1,5 @@
 """The pages of an import: the list, the upload, and one page that shows a batch at whatever step it stands."""
 
-import csv
-import io
-from collections.abc import Iterator
 from typing import Any
 
 from django.contrib import messages
@@ -13,7 +10,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from coalition import editing
-from coalition.access import acting_as, can, demand
+from coalition.access import can, demand
 from coalition.imports import staging
 from coalition.imports.forms import MappingForm, UploadForm
 from coalition.imports.mapping import Mapping
@@ -21,7 +18,6 @@ from coalition.imports.profiles import SetProfile, profiles, profiles_of
 from coalition.imports.staging import State, phase, profile_of
 from coalition.models import ImportBatch, ImportRow
 from coalition.pages import for_members, operation_of, page_of
-from coalition.rows import safe_cell
 
 Outcome = ImportRow.Outcome
 WORKING = (State.READING, State.TRYING, State.COMMITTING, staging.UNDOING)
@@ -281,23 +277,7 @@ def rejected(request: HttpRequest, batch_id: int) -> StreamingHttpResponse:
     if phase(batch) not in (State.TRIED, State.COMMITTED, State.UNDONE):
         raise Http404("There is nothing to fetch yet.")
     return StreamingHttpResponse(
-        _rejected_lines(batch, request.user),
+        staging.rejected_lines(batch, by=request.user),
         content_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": f'attachment; filename="import-{batch.pk}-rejected.csv"'},
     )
-
-
-def _rejected_lines(batch: ImportBatch, user) -> Iterator[str]:
-    with acting_as(user):  # the request's own transaction is over when this is sent
-        yield "\ufeff" + _line(["line", "column", "value", "reason", *batch.header])
-        rows = ImportRow.objects.filter(batch=batch, outcome=Outcome.REJECTED)
-        for row in rows.iterator(chunk_size=500):
-            for problem in row.problems:
-                cells = [row.cells.get(column, "") for column in batch.header]
-                yield _line([str(row.number), problem["column"], problem["value"], problem["reason"], *cells])
-
-
-def _line(cells: list[str]) -> str:
-    out = io.StringIO()
-    csv.writer(out).writerow([safe_cell(cell) for cell in cells])
-    return out.getvalue()

@@ -10,7 +10,7 @@ from django.db import OperationalError, connection
 from django.db.models.functions import Now
 from prometheus_client.parser import text_string_to_metric_families
 
-from coalition import health, jobs, metrics, stale, tasks
+from coalition import jobs, metrics, stale, tasks
 from coalition.access import SYSTEM, acting_as
 from coalition.models import Job
 from tests.bed import ROOT
@@ -156,4 +156,3 @@ def test_every_metric_is_said_in_the_operations_page(read):
 
 def test_the_registry_asks_nothing_before_it_is_read():
     assert metrics.State().describe() == []
-    assert health.LAST_BEAT != health.WORKER_SEEN

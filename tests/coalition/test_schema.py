@@ -16,6 +16,7 @@ from coalition.renderers import EXPORTS
 ASKS = {"post /api/v1/readiness/what-if/"}  # a question too long for an address; it writes nothing
 # What is created under another thing needs no version of it; a file is the same file by its content.
 UNDER_ANOTHER = {
+    "post /api/v1/imports/{id}/cancel/": {},
     "post /api/v1/incidents/{id}/responses/": {"Idempotency-Key": False},
     "post /api/v1/reports/{id}/evidence/": {},
 }
