@@ -63,13 +63,19 @@ def test_what_needs_no_way_out_has_none():
 
 
 def test_no_secret_is_in_an_environment_or_an_argument():
-    secret = re.compile(r"PASSWORD|SECRET|TOKEN|KEY|DATABASE_URL|REDIS_URL")
+    secret = re.compile(r"PASSWORD|SECRET|TOKEN|KEY$|DATABASE_URL|REDIS_URL")
     for part in SERVICES.values():
         for name, value in part.get("environment", {}).items():
-            assert not secret.search(name) or (name.endswith("_FILE") and value.startswith("/run/secrets/")), name
+            if secret.search(name.removesuffix("_FILE")):
+                assert name.endswith("_FILE"), name
+                assert value.startswith("/run/secrets/"), name
         for name in part.get("secrets", []):
             assert name in COMPOSE["secrets"]
     assert not any("owner" in secret for name in ("web", "worker", "beat") for secret in SERVICES[name]["secrets"])
+
+
+def test_the_worker_alone_can_sign_history():
+    assert {name for name, part in SERVICES.items() if "history_key" in part.get("secrets", [])} == {"worker"}
 
 
 def test_each_secret_an_environment_names_is_given_to_that_part():
@@ -80,7 +86,7 @@ def test_each_secret_an_environment_names_is_given_to_that_part():
 
 def test_settings_an_operator_may_choose_reach_the_parts():
     settings = set(re.findall(r'env\.\w+\(\s*"([A-Z_]+)"', (ROOT / "coalition/settings.py").read_text()))
-    passed = {name.removesuffix("_FILE") for name in SERVICES["web"]["environment"]}
+    passed = {name.removesuffix("_FILE") for name in SERVICES["worker"]["environment"]}
     fixed = {"DEBUG", "DATABASE_APP_ROLE", "DATA_DIR", "STATIC_COLLECTED", "STATIC_ROOT"}  # by the image, or never
     assert settings - passed == fixed
 
