@@ -412,7 +412,13 @@ if MAP_TILES_URL:
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "handlers": {"console": {"class": "logging.StreamHandler"}},
-    "loggers": {"coalition.entrance": {"level": "INFO"}},
+    "filters": {"request": {"()": "coalition.logs.NameRequest"}},
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(request_id)s %(name)s: %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["request"]}},
     "root": {"handlers": ["console"], "level": env.text("LOG_LEVEL", "WARNING")},
+    "loggers": {
+        "coalition.entrance": {"level": "INFO"},
+        # A stranger's invented host name is answered with 400; a page of traceback each time would drown the rest.
+        "django.security.DisallowedHost": {"handlers": [], "propagate": False},
+    },
 }
