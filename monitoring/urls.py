@@ -2,7 +2,7 @@
 
 from django.urls import include, path
 
-from monitoring.views import agreements, incidents, places, reports, trends, triage
+from monitoring.views import agreement_keeping, agreements, incidents, places, reports, trends, triage
 from monitoring.views import map as map_views
 
 map_urls = [
@@ -45,21 +45,29 @@ triage_urls = [
 ]
 agreement_urls = [
     path("agreements/", agreements.agreement_list, name="agreements"),
-    path("agreements/new/", agreements.agreement_new, name="agreement-new"),
+    path("agreements/new/", agreement_keeping.agreement_new, name="agreement-new"),
     path("agreements/<slug:code>/", agreements.agreement, name="agreement"),
-    path("agreements/<slug:code>/edit/", agreements.agreement_edit, name="agreement-edit"),
+    path("agreements/<slug:code>/edit/", agreement_keeping.agreement_edit, name="agreement-edit"),
     path("agreements/<slug:code>/events/", agreements.events, name="agreement-events"),
     path("agreements/<slug:code>/history/", agreements.history, name="agreement-history"),
-    path("agreements/<slug:code>/provisions/new/", agreements.provision_new, name="provision-new"),
+    path("agreements/<slug:code>/provisions/new/", agreement_keeping.provision_new, name="provision-new"),
     path(
-        "agreements/<slug:code>/provisions/<int:provision_id>/edit/", agreements.provision_edit, name="provision-edit"
+        "agreements/<slug:code>/provisions/<int:provision_id>/edit/",
+        agreement_keeping.provision_edit,
+        name="provision-edit",
     ),
-    path("agreements/<slug:code>/provisions/<int:provision_id>/terms/new/", agreements.term_new, name="term-new"),
-    path("agreements/<slug:code>/terms/<int:term_id>/edit/", agreements.term_edit, name="term-edit"),
-    path("agreements/<slug:code>/terms/<int:term_id>/end/", agreements.term_end, name="term-end"),
-    path("agreements/<slug:code>/<slug:what>/<int:thing_id>/delete/", agreements.delete, name="agreement-delete"),
     path(
-        "agreements/<slug:code>/<slug:what>/<int:thing_id>/take-back/", agreements.take_back, name="agreement-take-back"
+        "agreements/<slug:code>/provisions/<int:provision_id>/terms/new/", agreement_keeping.term_new, name="term-new"
+    ),
+    path("agreements/<slug:code>/terms/<int:term_id>/edit/", agreement_keeping.term_edit, name="term-edit"),
+    path("agreements/<slug:code>/terms/<int:term_id>/end/", agreement_keeping.term_end, name="term-end"),
+    path(
+        "agreements/<slug:code>/<slug:what>/<int:thing_id>/delete/", agreement_keeping.delete, name="agreement-delete"
+    ),
+    path(
+        "agreements/<slug:code>/<slug:what>/<int:thing_id>/take-back/",
+        agreement_keeping.take_back,
+        name="agreement-take-back",
     ),
 ]
 trend_urls = [

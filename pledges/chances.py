@@ -152,7 +152,7 @@ def _conditions(rows: Planned, supposed: Supposition) -> dict[int, _OpenConditio
     }
 
 
-def _that_bring(pledges: Iterable[PledgeFacts], supposed: Supposition) -> Iterator[tuple[PledgeFacts, Decimal]]:
+def _that_bring(pledges: Iterable[PledgeFacts], supposed: Supposition) -> Iterator[tuple[PledgeFacts, Decimal | int]]:
     """Yield the pledges that bring something, each with its quantity."""
     for pledge in pledges:
         row = pledge.row
@@ -206,7 +206,7 @@ def _chance_of(pledge: PledgeFacts, operation: Operation, today: date, supposed:
     return certain * certainty.staleness(overdue, operation.half_life_days)
 
 
-def _contributions(pledge_id: int, quantity: Decimal, pieces: list[_Piece]) -> list[certainty.Contribution]:
+def _contributions(pledge_id: int, quantity: Decimal | int, pieces: list[_Piece]) -> list[certainty.Contribution]:
     return [
         certainty.Contribution(
             pledge=pledge_id,

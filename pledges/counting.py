@@ -6,7 +6,7 @@ requirement line is answered by its allocations alone; a surplus on one line nev
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
 from itertools import accumulate, pairwise
@@ -23,7 +23,7 @@ NONE_OF_ANY = (0,) * len(LEVELS)
 _PLACE = {level: place for place, level in enumerate(LEVELS)}
 _DAY = timedelta(days=1)
 
-Sums = tuple[Decimal, ...]  # one per level, in the order of LEVELS
+Sums = tuple[Decimal | int, ...]  # one per level, in the order of LEVELS
 Counts = tuple[int, ...]
 
 
@@ -38,7 +38,7 @@ class PledgeRow:
     level: str
     first: date
     last: date | None
-    quantity: Decimal | None
+    quantity: Decimal | int | None
     notice_days: int = 0
     has_open: bool = False
 
@@ -53,7 +53,7 @@ class LineRow:
 
     id: int
     tier: int
-    quantity: Decimal
+    quantity: Decimal | int
     first: date
     last: date | None
     priority: int = 2
@@ -66,7 +66,7 @@ class AllocationRow:
 
     pledge_id: int
     line_id: int
-    quantity: Decimal
+    quantity: Decimal | int
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +86,24 @@ class Plan:
         allocations = tuple(a for a in self.allocations if a.pledge_id in pledge_ids and a.line_id in line_ids)
         return Plan(pledges, lines, allocations, self.any_alone)
 
+    def with_whole_numbers(self) -> "Plan":
+        """Return the same plan with whole quantities as int, which add up several times faster; counts are the same."""
+        return Plan(
+            tuple(
+                pledge if pledge.quantity is None else replace(pledge, quantity=_whole(pledge.quantity))
+                for pledge in self.pledges
+            ),
+            tuple(replace(line, quantity=_whole(line.quantity)) for line in self.lines),
+            tuple(replace(allocation, quantity=_whole(allocation.quantity)) for allocation in self.allocations),
+            self.any_alone,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class LineCount:
     """One line on one stretch. ``need`` is None on days it is not needed; ``covered`` and ``reserve`` per threshold."""
 
-    need: Decimal | None = None
+    need: Decimal | int | None = None
     allocated: Sums = NOTHING
     covered: Sums = NOTHING
     reserve: Sums = NOTHING
@@ -105,10 +117,10 @@ class CapabilityCount:
 
     levels: Sums = NOTHING  # planning quantity that stands, per level
     unquantified: Counts = NONE_OF_ANY  # pledges that stand without a planning quantity, per level
-    blocked: Decimal = ZERO  # what would stand had no condition failed: in no level
+    blocked: Decimal | int = ZERO  # what would stand had no condition failed: in no level
     blocked_pledges: int = 0
     free: Sums = NOTHING  # what stands and is allocated to no line of that day, per level
-    need: Decimal = ZERO
+    need: Decimal | int = ZERO
     lines: int = 0
     priority: int | None = None  # the most pressing of the lines, 1 to 3
     allocated: Sums = NOTHING  # per level
@@ -132,7 +144,7 @@ class NationCount:
     """What one nation has on the ladder in one level, whenever it can stand."""
 
     pledges: int = 0
-    quantity: Decimal = ZERO
+    quantity: Decimal | int = ZERO
     unquantified: int = 0
 
 
@@ -152,21 +164,16 @@ class _Steps:
     PER_LEVEL = ("levels", "unquantified", "free", "allocated", "covered", "reserve", "met")
     SINGLE = ("blocked", "blocked_pledges", "need", "lines", "open_conditions", "slow", "first", "second", "third")
 
-    NUMBERS = {"unquantified", "met", *SINGLE} - {"blocked", "need"}
-
     def __init__(self, size: int):
         self.size = size
         # A list per level, made when something is there: most measures of most levels are nothing.
         self.per_level: dict[str, list] = {name: [None] * len(LEVELS) for name in self.PER_LEVEL}
-        self.single: dict[str, list] = {
-            name: [0 if name in self.NUMBERS else ZERO] * (size + 1) for name in self.SINGLE
-        }
+        self.single: dict[str, list] = {name: [0] * (size + 1) for name in self.SINGLE}
 
     def add(self, name: str, place: int, span: range, amount: Decimal | int) -> None:
         column = self.per_level[name][place]
         if column is None:
-            nothing = 0 if name in self.NUMBERS else ZERO
-            column = self.per_level[name][place] = [nothing] * (self.size + 1)
+            column = self.per_level[name][place] = [0] * (self.size + 1)
         column[span.start] += amount
         column[span.stop] -= amount
 
@@ -184,7 +191,7 @@ class _Steps:
         """Return one count per stretch."""
         measures = {name: accumulate(column[:-1]) for name, column in self.single.items()}
         for name, columns in self.per_level.items():
-            nothing = [0 if name in self.NUMBERS else ZERO] * self.size
+            nothing = [0] * self.size
             found = [nothing if column is None else accumulate(column[:-1]) for column in columns]
             measures[name] = zip(*found, strict=True)
         priorities = (
@@ -200,9 +207,14 @@ class _Steps:
         )
 
 
+def _whole(quantity: Decimal | int) -> Decimal | int:
+    whole = int(quantity)
+    return whole if whole == quantity else quantity
+
+
 def or_better(sums: Iterable) -> tuple:
     """Return per threshold the sum of that level and all better ones."""
-    total, reached = ZERO, []
+    total, reached = 0, []
     for value in reversed(tuple(sums)):
         total += value
         reached.append(total)
@@ -313,14 +325,15 @@ def _line_count(line: LineRow, standing: list[tuple[PledgeRow, Decimal]], *, any
     need = line.quantity
     if not standing:
         return LineCount(need=need)
-    allocated, largest = [ZERO] * len(LEVELS), [ZERO] * len(LEVELS)
+    allocated: list[Decimal | int] = [0] * len(LEVELS)
+    largest = allocated.copy()
     for pledge, quantity in standing:
         place = _PLACE[pledge.level]
         allocated[place] += quantity
         largest[place] = max(largest[place], quantity)
     reached = or_better(allocated)
     if any_alone:
-        covered = tuple(need if max(largest[place:]) >= need else ZERO for place in range(len(LEVELS)))
+        covered = tuple(need if max(largest[place:]) >= need else 0 for place in range(len(LEVELS)))
     else:
         covered = tuple(min(sum_, need) for sum_ in reached)
     return LineCount(
@@ -337,7 +350,7 @@ def _reserve(reached: Sums, covered: Sums, need: Decimal) -> Sums:
     """Return what is allocated beyond the need of a line that is met, per threshold."""
     if max(reached) <= need:
         return NOTHING
-    return tuple(max(sum_ - need, ZERO) if part == need else ZERO for sum_, part in zip(reached, covered, strict=True))
+    return tuple(max(sum_ - need, 0) if part == need else 0 for sum_, part in zip(reached, covered, strict=True))
 
 
 def _add_pledge(pledge: PledgeRow, taken: list[tuple[Decimal, range]], span: range, steps: _Steps) -> None:
@@ -346,7 +359,7 @@ def _add_pledge(pledge: PledgeRow, taken: list[tuple[Decimal, range]], span: ran
         return
     if pledge.level == BLOCKED:
         steps.add_single("blocked_pledges", span, 1)
-        steps.add_single("blocked", span, pledge.quantity or ZERO)
+        steps.add_single("blocked", span, pledge.quantity or 0)
         return
     place = _PLACE[pledge.level]
     if pledge.has_open and pledge.level in STANDING:
@@ -358,7 +371,7 @@ def _add_pledge(pledge: PledgeRow, taken: list[tuple[Decimal, range]], span: ran
     inside = [(quantity, range(max(at.start, span.start), min(at.stop, span.stop))) for quantity, at in taken]
     cuts = sorted({span.start, span.stop, *(cut for _, at in inside if at for cut in (at.start, at.stop))})
     for begin, end in pairwise(cuts):
-        bound = sum((quantity for quantity, at in inside if begin in at), ZERO)
+        bound = sum((quantity for quantity, at in inside if begin in at))
         if bound < pledge.quantity:
             steps.add("free", place, range(begin, end), pledge.quantity - bound)
 
@@ -394,7 +407,7 @@ def _count_nations(pledges: Iterable[PledgeRow]) -> dict[str, dict[str, NationCo
         before = levels.get(pledge.level, NationCount())
         levels[pledge.level] = NationCount(
             before.pledges + 1,
-            before.quantity + (pledge.quantity or ZERO),
+            before.quantity + (pledge.quantity or 0),
             before.unquantified + (pledge.quantity is None),
         )
     return nations

@@ -7,6 +7,7 @@ never listed. What costs is the *frontier*, the conditions that are in hand at o
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import inf
 
 import numpy as np
@@ -86,14 +87,15 @@ class _State:
     reach: np.ndarray  # [stretch], the largest sum that can occur
 
 
-def bits(mask: int) -> list[int]:
+@lru_cache(maxsize=1 << 14)  # a plan has few different masks, and asks for them over and over
+def bits(mask: int) -> tuple[int, ...]:
     """Return the numbers of the bits that are set, lowest first."""
     found = []
     while mask:
         low = mask & -mask
         found.append(low.bit_length() - 1)
         mask ^= low
-    return found
+    return tuple(found)
 
 
 def union(masks: Iterable[int]) -> int:
@@ -202,7 +204,7 @@ def _costed(problem: GatedSum, chances: list[float], gates: list[int], blocks: l
         sliding += 3 * all_cells * longest
         states = max(states, all_cells)
         state_weight = max(state_weight, all_cells * longest)
-        done.append(Block(condition, tuple(members), tuple(bits(mask)), boundaries))
+        done.append(Block(condition, tuple(members), bits(mask), boundaries))
     fixed += problem.stretches
     sliding += problem.stretches * (float(reach.max()) if problem.stretches else 0.0)
     return Schedule(tuple(done), tuple(chances), tuple(gates), frontier, fixed, sliding, states, state_weight)

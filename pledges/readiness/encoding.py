@@ -19,7 +19,7 @@ def written(count: Any) -> dict[str, Any]:
         value = getattr(count, name)
         if isinstance(value, tuple):
             if any(value):
-                found[name] = [_plain(part) if part else 0 for part in value]
+                found[name] = [part if type(part) is int else _plain(part) for part in value]
         elif value is not None and (value or nothing is None):
             found[name] = _plain(value)
     return found

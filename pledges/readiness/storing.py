@@ -4,13 +4,13 @@ Each tier's answer is made of exactly the rows that tier sees. The worker calls 
 """
 
 import hashlib
-import json
 from collections.abc import Iterable
 from datetime import date
 from itertools import groupby
 from operator import attrgetter
 from typing import Any
 
+import orjson
 from django.db.models import Q
 
 from coalition import stale
@@ -107,8 +107,8 @@ _STORED = ("starts", "ends_on", "answers", "nations", "sure_starts", "sure", "co
 
 
 def _digested(row: ReadinessLine) -> ReadinessLine:
-    told = json.dumps([getattr(row, name) for name in _STORED], default=date.isoformat)
-    row.digest = hashlib.blake2b(told.encode(), digest_size=16).hexdigest()
+    told = orjson.dumps([getattr(row, name) for name in _STORED])
+    row.digest = hashlib.blake2b(told, digest_size=16).hexdigest()
     return row
 
 
@@ -126,7 +126,7 @@ def _answers(operation: Operation, capability_ids: list[int]) -> list[ReadinessL
     sure = how_sure.answered(operation, capability_ids, today=today, rows=loaded)
     rows = []
     for capability_id in capability_ids:
-        plan = loaded.counted(capability_id)
+        plan = loaded.counted(capability_id).with_whole_numbers()
         for tier in Tier:
             seen = plan.seen_at(tier)
             if not (seen.pledges or seen.lines):
