@@ -148,10 +148,10 @@ class ReportProfile(Layout, SetProfile):
 
     def take_back(self, batch: ImportBatch, *, also: Collection[int], by, progress: Progress) -> tuple[int, int]:
         restored = _restore(batch, also)
-        deleted, torn_from = 0, set()
-        while ids := _ids(batch, f"NOT {TOUCHED} OR report.id = ANY(%(also)s)", also, AT_ONCE):
+        deleted, above, torn_from = 0, 0, set()
+        while ids := _ids(batch, f"NOT {TOUCHED} OR report.id = ANY(%(also)s)", also, AT_ONCE, above):
             torn_from |= _forget_reports(ids)
-            deleted += len(ids)
+            deleted, above = deleted + len(ids), ids[-1]
             progress(restored + deleted)
         for ids in _in_slices(_changed_by_others(batch, also)):
             torn_from |= _forget_reports(ids)
@@ -810,7 +810,7 @@ TOUCHED = """(
 )"""
 MADE = """
 SELECT report.id FROM monitoring_report AS report
-WHERE report.batch_id = %(batch)s AND ({condition}) AND NOT EXISTS (
+WHERE report.batch_id = %(batch)s AND report.id > %(above)s AND ({condition}) AND NOT EXISTS (
     SELECT FROM coalition_importrow AS row
     WHERE row.batch_id = %(batch)s AND row.outcome = 'changed' AND row.target_id = report.id)
 ORDER BY report.id LIMIT %(limit)s
@@ -832,10 +832,14 @@ WHERE batch_id = %(batch)s AND outcome = 'changed' AND target_id IN (SELECT id F
 """
 
 
-def _ids(batch: ImportBatch, condition: str, also: Collection[int], limit: int) -> list[int]:
-    """Return ids of reports that the batch made, for which an SQL condition on ``report`` holds."""
+def _ids(batch: ImportBatch, condition: str, also: Collection[int], limit: int, above: int = 0) -> list[int]:
+    """Return ids of reports that the batch made, for which an SQL condition on ``report`` holds: in order, from one on.
+
+    Whoever goes through all of them says where they are, so that none is asked about twice.
+    """
+    asked = {"batch": batch.pk, "also": list(also), "limit": limit, "above": above}
     with connection.cursor() as cursor:
-        cursor.execute(MADE.format(condition=condition), {"batch": batch.pk, "also": list(also), "limit": limit})
+        cursor.execute(MADE.format(condition=condition), asked)
         return [pk for (pk,) in cursor.fetchall()]
 
 
