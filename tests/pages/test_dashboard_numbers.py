@@ -16,6 +16,7 @@ from coalition.access import SYSTEM, Role, acting_as
 from coalition.templatetags.formatting import percent, quantity, words
 from monitoring import coverage, placing, rollups
 from monitoring.models import Source
+from monitoring.views.agreements import OF as CLASSES_OF_COUNTS
 from pledges import readiness
 from pledges.counting import LEVELS
 from pledges.models import Capability, Pledge
@@ -192,6 +193,10 @@ def amount(value, unit: str = "") -> str:
 
 @pytest.fixture
 def world():
+    return a_world()
+
+
+def a_world():
     """Pledges and reports with a bit of everything: levels, tiers, sectors, classes, incidents, breaches."""
     with acting_as(SYSTEM):
         operation = the_operation()
@@ -409,7 +414,8 @@ def of_capability(expected: Expected, role: str, operation) -> None:
             (name, "At least 80 % from"): None,
             (name, "Days with a gap"): None,
         }
-    pledges = expected.api("pledges/", capability="infantry", counted_on=starts, limit=1000)
+    tier = "planning" if role == Role.PLANNER else "coalition"
+    pledges = expected.api("pledges/", capability="infantry", on=starts, counted=tier, limit=1000)
     unit = row["unit"]
     expected.tables[f"{heading} #2"] = [
         {"": None, "Quantity": "unquantified" if pledge["quantity"] is None else amount(pledge["quantity"], unit)}
@@ -470,7 +476,7 @@ def of_gaps(expected: Expected, role: str, operation) -> None:
 def of_cliffs(expected: Expected, role: str, operation) -> None:
     def sure(row: dict, after: str) -> str:
         value = row[f"p_met{after}"]
-        return "–" if value is None else f"{percent(value)}{percent(row[f'expected_coverage{after}'])} expected"
+        return "–" if value is None else f"{percent(value)} {percent(row[f'expected_coverage{after}'])} expected"
 
     expected.tables["Cliffs"] = [
         {
@@ -548,20 +554,25 @@ def of_trends(expected: Expected, role: str, operation) -> None:
     span = {"occurred_after": str(first), "occurred_before": str(last)}
     for row in expected.api("reports/daily/unwatched/", **span):
         expected.numbers[f"unwatched {row['sector']}"] = str(row["days"])
-    for title, by in (
-        ("Kind", "kind"),
-        ("Family", "family"),
-        ("Area", "sector"),
-        ("Accused", "accused"),
-        ("Occurrence", "occurrence"),
-    ):
+
+    def grouped(by: str) -> dict:
         groups: dict = {}
         for since, until, at in ((first, last, 0), (earlier, first - timedelta(days=1), 1)):
             for row in counted(since, until, by=by):
                 group = groups.setdefault(row["by"], [0, 0, 0])
                 group[at] += row["events"]
                 group[2] += 0 if at else row["reports"]
-        expected.tables[title] = [
+        return groups
+
+    for by in ("kind", "family", "sector", "accused", "occurrence"):
+        groups = grouped(by)
+        if by == "sector":  # what is in none stands apart by how it is placed; what is in one is placed
+            groups.pop(None, None)
+            placed = grouped("place")
+            inside = [sum(column) for column in zip([0, 0, 0], *groups.values(), strict=True)]
+            outside = [whole - part for whole, part in zip(placed.pop("placed", [0, 0, 0]), inside, strict=True)]
+            groups |= placed | ({"placed": outside} if any(outside) else {})
+        expected.tables["Area" if by == "sector" else by.capitalize()] = [
             {
                 "": None,
                 "Events": quantity(now),
@@ -612,11 +623,10 @@ def of_agreement(expected: Expected, role: str, operation) -> None:
         line = rows.setdefault((row["dates"], row["accused"], row["third_party"], row["answer"]), {})
         line[row["of"]] = row["events"]
         line["violations"] = line.get("violations", 0) + (row["violations"] or 0)
-    labels = {coverage.OF_INCIDENT: "Incidents", **dict(Source.Class.choices)}
-    heading = "Article 1(c)"
+    heading = "Article 1(c) Cessation of fire"
     expected.tables[heading] = [
         {"": None}
-        | {label: quantity(line.get(of, 0)) for of, label in labels.items()}
+        | {label: quantity(line.get(of, 0)) for of, label in CLASSES_OF_COUNTS.items()}
         | {"Found a violation": "–" if answer == "unclear" else quantity(line["violations"])}
         for (_, _, _, answer), line in rows.items()
     ]
