@@ -1,6 +1,6 @@
 # The image that web, worker, beat and migrate share. 3.12 is the newest Python all locked wheels exist for,
 # so nothing is compiled and no system library is added.
-FROM python:3.12-slim
+FROM python:3.12.14-slim-trixie
 
 ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 DATA_DIR=/data STATIC_COLLECTED=1 STATIC_ROOT=/app/staticfiles
 WORKDIR /app

@@ -25,12 +25,16 @@ test-browser: installed-dev ## Drive the real product with a real Chromium (CHRO
 	@$(PYTHON_HERE) -m pytest tests/browser $(ARGS)
 
 .PHONY: bench
-bench: installed-dev ## Measure; asserts nothing about seconds
-	@for bench in tests/bench/*_bench.py; do $(PYTHON_HERE) $$bench || exit; done
+bench: installed-dev ## Measure, print one table; asserts nothing about seconds. SHORT=1: small. ARGS="export --write"
+	@$(PYTHON_HERE) -m tests.bench.run $(ARGS)
 
 .PHONY: faults
 faults: installed-dev ## Kill worker, broker, database and web server while people work; print what it cost
 	@$(PYTHON_HERE) -m pytest -m faults tests/faults tests/coalition $(ARGS)
+
+.PHONY: restore-drill
+restore-drill: installed ## Back up what runs here, restore it into an empty cluster, prove that all is equal and starts
+	@$(MANAGE) restore_drill $(ARGS)
 
 .PHONY: screenshots
 screenshots: installed-dev ## Take the pictures in docs/screenshots anew, of a fresh demo

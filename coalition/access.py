@@ -80,7 +80,7 @@ RULES: dict[str, set[str]] = {
     Role.MONITOR: MONITOR,
     Role.ANALYST: SEE,
     Role.PLANNER: PLAN,
-    Role.ADMINISTRATOR: PLAN | {"administer:any"},
+    Role.ADMINISTRATOR: PLAN | {"administer:any", "invite:any"},
 }
 HIGHEST_TIER = {
     Role.OFFICER: Tier.COALITION,

@@ -4,7 +4,7 @@ A viewset reads with a flat serializer and writes by calling the domain; it hold
 """
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from django.conf import settings
@@ -14,7 +14,8 @@ from django_filters import rest_framework as filters
 from rest_framework import serializers
 from rest_framework.exceptions import NotAcceptable, ParseError, ValidationError
 from rest_framework.negotiation import DefaultContentNegotiation
-from rest_framework.parsers import JSONParser
+from rest_framework.parsers import JSONParser, get_encoding
+from rest_framework.permissions import SAFE_METHODS
 from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
@@ -24,7 +25,7 @@ from coalition.access import Actor, Tier, actor_of, demand
 from coalition.columns import Column, Columns, word_of
 from coalition.editing import Answer, etag, is_storable, once, version_asked
 from coalition.paging import KeysetPagination, Order
-from coalition.refusals import TooLarge
+from coalition.refusals import LengthMissing, TooLarge
 from coalition.renderers import EXPORTS, Export
 from coalition.rows import Rows, Stored
 
@@ -49,17 +50,31 @@ class Negotiation(DefaultContentNegotiation):
             raise NotAcceptable(f"None of these is what you accept: {known}.") from None
 
 
-class BoundedJSONParser(JSONParser):
-    """JSON up to the size of a form, and no deeper than Python can follow."""
+class StrictJSONParser(JSONParser):
+    """JSON that says each thing once and can be stored: no field twice, no NaN, no deeper than Python can follow."""
 
     def parse(self, stream, media_type=None, parser_context=None):
-        length = parser_context["request"].META.get("CONTENT_LENGTH") or "0"
-        if int(length) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
-            raise TooLarge(f"The body is larger than {settings.DATA_UPLOAD_MAX_MEMORY_SIZE:,} bytes.")
+        encoding = get_encoding(parser_context or {})
         try:
-            return super().parse(stream, media_type, parser_context)
+            return json.loads(
+                stream.read().decode(encoding), parse_constant=_refuse_constant, object_pairs_hook=_each_once
+            )
         except RecursionError:
             raise ParseError("The JSON is nested too deeply.") from None
+        except ValueError as error:
+            raise ParseError(f"The body is not JSON: {error}") from None
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a number of JSON.")
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValidationError({name: ["Given more than once."] for name in found if names.count(name) > 1})
+    return found
 
 
 class ApiViewSet(GenericViewSet):
@@ -67,18 +82,25 @@ class ApiViewSet(GenericViewSet):
 
     ``write_actions`` maps a DRF action to one of access.RULES, ``write_scopes`` are the token scopes that may write.
     ``inputs`` maps an action to the serializer of its body, ``queries`` to that of its query parameters.
-    ``creates`` take an Idempotency-Key, ``changes`` demand If-Match.
+    ``creates`` take an Idempotency-Key, ``changes`` demand If-Match, ``compares`` name versions in their body, ``partial``
+    answer to Range.
+    ``dear`` maps an action to a limit of its own, a scope of settings.API_PER_MINUTE; ``largest`` to the bytes its body
+    may have, where that is no JSON.
     """
 
     http_method_names = ["get", "head", "options", "post", "patch", "delete"]
     content_negotiation_class = Negotiation
-    parser_classes = [BoundedJSONParser]
+    parser_classes = [StrictJSONParser]
     listing = ("list",)
     inputs: dict[str, type[serializers.Serializer]] = {}
     outputs: dict[str, type[serializers.Serializer]] = {}
     queries: dict[str, type[serializers.Serializer]] = {}
     creates: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
+    compares: tuple[str, ...] = ()
+    partial: tuple[str, ...] = ()
+    dear: dict[str, str] = {}
+    largest: dict[str, int] = {}
     write_actions: dict[str, str] = {}
     write_scopes: tuple[str, ...] = ()
     versioned = False
@@ -93,6 +115,8 @@ class ApiViewSet(GenericViewSet):
         super().check_permissions(request)
 
     def initial(self, request, *args, **kwargs):
+        if request.method not in SAFE_METHODS:
+            refuse_unread(request, self.largest.get(self.action, settings.DATA_UPLOAD_MAX_MEMORY_SIZE))
         super().initial(request, *args, **kwargs)
         refuse_unknown(request, self.known_parameters())
 
@@ -232,18 +256,42 @@ class CoalitionViewSet(ApiViewSet):
         return thing, version_asked(self.request, thing)
 
 
+def refuse_unread(request, most_bytes: int) -> None:
+    """Refuse by its headers alone a body that is too large, or that does not say how large it is.
+
+    Before anything else: whoever looks for a CSRF token in a form would read all of it.
+    """
+    if request.META.get("HTTP_TRANSFER_ENCODING"):  # it would be taken for an empty body
+        raise LengthMissing
+    length = request.META.get("CONTENT_LENGTH") or "0"
+    if length.isdigit() and int(length) > most_bytes:
+        raise TooLarge(f"The body is larger than {most_bytes:,} bytes.")
+
+
 def checked(
     serializer_class: type[serializers.Serializer], data: Any, *, context: dict, **kwargs: Any
 ) -> dict[str, Any]:
     """Return checked input. Raises a 400 naming the fields, unknown ones included: nothing sent is ignored."""
     serializer = serializer_class(data=data, context=context, **kwargs)
-    if isinstance(data, dict):
-        known = ", ".join(serializer.fields) or "none"
-        unknown = {name: [f"Not known here. Known are: {known}."] for name in data if name not in serializer.fields}
-        if unknown:
-            raise ValidationError(unknown)
+    if unknown := dict(unknown_in(serializer, data)):
+        raise ValidationError(unknown)
     serializer.is_valid(raise_exception=True)
     return serializer.validated_data
+
+
+def unknown_in(serializer: serializers.BaseSerializer, data: Any, path: str = "") -> Iterator[tuple[str, list[str]]]:
+    """Yield the dotted path of each field in the data that a serializer, or one inside it, does not have."""
+    if isinstance(serializer, serializers.ListSerializer) and isinstance(data, list):
+        for number, item in enumerate(data):
+            yield from unknown_in(serializer.child, item, f"{path}{number}.")
+    elif isinstance(serializer, serializers.Serializer) and isinstance(data, dict):
+        known = ", ".join(serializer.fields) or "none"
+        for name in data:
+            field = serializer.fields.get(name)
+            if field is None:
+                yield f"{path}{name}", [f"Not known here. Known are: {known}."]
+            elif isinstance(field, serializers.BaseSerializer):
+                yield from unknown_in(field, data[name], f"{path}{name}.")
 
 
 def asked_fields(request, columns: Columns, actor: Actor) -> tuple[str, ...]:

@@ -128,12 +128,21 @@ def addresses(data_dir: Path) -> Addresses:
 
 def secret_key(data_dir: Path) -> str:
     """Return this folder's signing key, made the first time it is asked for; only its owner can read the file."""
-    path = data_dir / "secret-key"
+    return _secret(data_dir, "secret-key", secrets.token_urlsafe(50))
+
+
+def history_key(data_dir: Path) -> str:
+    """Return the key that signs this folder's history, 64 hexadecimal digits, made the first time it is asked for."""
+    return _secret(data_dir, "history-key", secrets.token_hex(32))
+
+
+def _secret(data_dir: Path, name: str, new: str) -> str:
+    path = data_dir / name
     try:
         return path.read_text()
     except FileNotFoundError:
         prepare_folder(data_dir)
-        _write_once(path, secrets.token_urlsafe(50))
+        _write_once(path, new)
         return path.read_text()
 
 
@@ -224,6 +233,14 @@ class Engines:
                 connection.execute(
                     sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(DATABASE), sql.Identifier(OWNER))
                 )
+
+    def raise_epoch_above(self, xid: int) -> None:
+        """Have transaction numbers go on above this one; PostgreSQL must be stopped. Raises CannotStart.
+
+        A dump does not carry them, and the feed of changes is ordered by them. Only the upper half is raised, which
+        the server itself has no use for. Source: PostgreSQL, pg_resetwal, --epoch.
+        """
+        self._user.run([self._bin / "pg_resetwal", f"--epoch={(xid >> 32) + 1}", self.cluster], folder=self.cluster)
 
     # --- state: ports and passwords ---------------------------------------------------------
 
@@ -431,6 +448,11 @@ def last_lines(log: Path, count: int = 8) -> str:
         return "\n".join(log.read_text(errors="replace").splitlines()[-count:])
     except FileNotFoundError:
         return ""
+
+
+def program(name: str) -> Path:
+    """Return where one of PostgreSQL's own programs lies (pg_dump, pg_restore). Raises CannotStart where it is missing."""
+    return _postgres_bin() / name
 
 
 def is_free(port: int) -> bool:

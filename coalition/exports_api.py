@@ -17,6 +17,7 @@ from coalition.access import actor_of
 from coalition.api import CoalitionViewSet
 from coalition.columns import Column, Columns, Kind
 from coalition.models import Job
+from coalition.refusals import RangeNotSatisfiable
 
 PIECE_BYTES = 256 * 1024
 ONE_RANGE = re.compile(r"bytes=(?P<first>[0-9]{0,18})-(?P<last>[0-9]{0,18})", re.ASCII)
@@ -70,6 +71,7 @@ class ExportViewSet(CoalitionViewSet):
     queryset = Job.objects.filter(kind=exports.KIND)
     columns = EXPORTS
     versioned = False
+    partial = ("file_of",)
     filterset_class = ExportFilters
     lookup_value_regex = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
     orderings = {"created_at": "created_at"}
@@ -112,7 +114,7 @@ def ranged(request, held: exports.Held) -> HttpResponse:
         else:
             first = max(held.size - int(asked["last"]), 0)
         if first > last:
-            return HttpResponse(status=416, headers={"Content-Range": f"bytes */{held.size}"})
+            raise RangeNotSatisfiable(held.size)
         status, headers["Content-Range"] = 206, f"bytes {first}-{last}/{held.size}"
     headers["Content-Length"] = str(last - first + 1)
     return StreamingHttpResponse(

@@ -5,6 +5,7 @@ would make the answer about a missing database an error of its own.
 """
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from functools import cache as remembered
 
 import redis
@@ -14,9 +15,11 @@ from django.db import Error as DatabaseError
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils import timezone
 
 WORKER_SEEN = "worker-seen"
-WORKER_SILENT_AFTER_S = 60  # beat asks every five seconds
+WORKER_SILENT_AFTER = timedelta(seconds=20)  # beat asks every five, and every job at work says so every two
+KEEP_S = 30 * 24 * 3600
 
 
 class HealthMiddleware:
@@ -52,7 +55,7 @@ def state_of_parts() -> dict[str, str]:
         connection.ensure_connection()
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
-        worker = "ok" if cache.get(WORKER_SEEN) else "missing"
+        worker = "missing" if worker_is_silent() else "ok"
     except DatabaseError:
         connection.close()
         return {"database": "missing", "migrations": "unknown", "broker": broker, "worker": "unknown"}
@@ -65,8 +68,19 @@ def state_of_parts() -> dict[str, str]:
 
 
 def worker_was_here() -> None:
-    """Note that a worker did a task just now."""
-    cache.set(WORKER_SEEN, True, timeout=WORKER_SILENT_AFTER_S)
+    """Note that a worker is at work now."""
+    cache.set(WORKER_SEEN, timezone.now(), timeout=KEEP_S)
+
+
+def worker_seen_at() -> datetime | None:
+    """Return when a worker was last heard of, None when it is a month ago or never. One query."""
+    return cache.get(WORKER_SEEN)
+
+
+def worker_is_silent() -> bool:
+    """Return True when no worker was heard of for a while: it, the beat or the broker is away. One query."""
+    seen = worker_seen_at()
+    return seen is None or timezone.now() - seen > WORKER_SILENT_AFTER
 
 
 @remembered  # an error is not: once applied, they stay so for the life of this process

@@ -18,7 +18,7 @@ from rest_framework.response import Response
 from rest_framework.utils.urls import remove_query_param, replace_query_param
 
 from coalition import access, tokens
-from coalition.api import BoundedJSONParser, CoalitionViewSet, VisibleRelatedField, visible
+from coalition.api import StrictJSONParser, CoalitionViewSet, VisibleRelatedField, visible
 from coalition.columns import Column, Columns, Kind
 from coalition.editing import version_asked
 from coalition.exports_api import AnyFormat
@@ -315,7 +315,7 @@ class ImportViewSet(CoalitionViewSet):
 
     def get_parsers(self):
         name = getattr(self, "action", None) or self.action_map.get(self.request.method.lower())
-        return [MultiPartParser()] if name == "create" else [BoundedJSONParser()]
+        return [MultiPartParser()] if name == "create" else [StrictJSONParser()]
 
     def get_renderers(self):
         return [AnyFormat()] if self.action == "rejected" else super().get_renderers()

@@ -2,8 +2,9 @@
 
 The ``Job`` row is the truth; Celery only carries its id. A worker counts its attempt and commits that before it begins.
 While it works, a thread beside it writes a heartbeat and the progress through its own connection, so both are seen
-although the work itself stands in one long transaction. A job whose heart has stopped is given to another worker, three
-times at most. A handler may so be called again after it had committed: it asks its own rows first.
+although the work itself stands in one long transaction. A job whose heart has stopped, or that lost its database on the
+way, is given to another worker, three times at most; then it has failed, with its reason, until somebody has it tried
+again. A handler may so be called again after it had committed: it asks its own rows first.
 
 A handler is a function of a ``Work`` that returns a JSON object, registered where the app's tasks are imported::
 
@@ -21,24 +22,35 @@ from typing import Any
 from uuid import UUID
 
 from celery.exceptions import SoftTimeLimitExceeded
-from django.db import DatabaseError, connection, transaction
-from django.db.models import F, Q
-from django.db.models.functions import Now
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
+from django.db.models import F, Q, TextField, Value
+from django.db.models.functions import Concat, Now
 
-from coalition import broker
+from coalition import broker, health
 from coalition.access import SYSTEM, Actor, acting_as, actor_of
+from coalition.disk import NoRoom, is_full
+from coalition.editing import Refused
 from coalition.models import Job, User
 
 MOST_ATTEMPTS = 3
-BEAT_S = 5.0
-LOST_AFTER = timedelta(seconds=30)  # without a heartbeat
+BEAT_S = 2.0
+LOST_AFTER = timedelta(seconds=12)  # without a heartbeat
+MESSAGE_S = 30  # how long a message waits for a worker; the next one is sent sooner
+AT_ONCE = 200  # waiting jobs that are sent again in one go: a long queue is no lost message
 LONGEST_S = 3600
+LATELY = timedelta(hours=1)  # failures within it are shown to who watches the machine
 
 State = Job.State
 Handler = Callable[["Work"], dict[str, Any] | None]
 
 log = logging.getLogger(__name__)
 _handlers: dict[str, Handler] = {}
+
+
+class NotFailed(Refused):
+    """Only a job that failed can be tried again."""
+
+    code = "not_failed"
 
 
 class KeyUsed(ValueError):
@@ -89,6 +101,11 @@ def handles(kind: str) -> Callable[[Handler], Handler]:
     return register
 
 
+def kinds() -> list[str]:
+    """Return the kinds that this process knows how to do, in order; all of them where the tasks are imported."""
+    return sorted(_handlers)
+
+
 def start(kind: str, *, by, arguments: dict[str, Any] | None = None, idempotency_key: str | None = None) -> Job:
     """Write the job down and, after commit, have a worker take it up. Call while acting as ``by``.
 
@@ -122,6 +139,17 @@ def cancel(job_id: UUID | str, *, by) -> bool:
     )
 
 
+def retry(job_id: UUID | str, *, by) -> None:
+    """Try a failed job again, with all its attempts. Call while acting. Raises Job.DoesNotExist and NotFailed."""
+    job = Job.objects.visible_to(by).get(pk=job_id)
+    again = Job.objects.filter(pk=job.pk, state=State.FAILED).update(
+        state=State.WAITING, attempts=0, done=0, error="", started_at=None, heartbeat_at=None, finished_at=None
+    )
+    if not again:
+        raise NotFailed("Only a job that failed can be tried again.")
+    transaction.on_commit(lambda: _send(job.pk))
+
+
 def work(job_id: UUID | str) -> bool:
     """Do the job now, in this process; return False when there was nothing to do. Raises nothing of the handler's."""
     attempt = _begin(job_id)
@@ -130,30 +158,47 @@ def work(job_id: UUID | str) -> bool:
     with _heartbeat(attempt):
         outcome = _outcome(attempt)
     if outcome is not None:
-        _write(attempt, finished_at=Now(), heartbeat_at=Now(), **outcome)
+        _write(attempt, **outcome)
     return True
 
 
-def take_up() -> int:
-    """Send again what waits or has lost its worker, and give up what was tried often enough; return how many sent."""
-    forgotten = Q(state=State.WAITING, created_at__lt=Now() - LOST_AFTER) | _LOST
+def give_back(job_id: UUID | str) -> None:
+    """Let another worker have the job at once: whose it was is known to be dead. Leaves no connection behind."""
     with acting_as(SYSTEM):
-        Job.objects.filter(_LOST, attempts__gte=MOST_ATTEMPTS).update(
-            state=State.FAILED,
-            finished_at=Now(),
-            error=f"Its worker died {MOST_ATTEMPTS} times. Nothing more is tried.",
+        Job.objects.filter(pk=job_id, state=State.RUNNING).update(heartbeat_at=Now() - LOST_AFTER)
+    connection.close()
+
+
+def take_up() -> int:
+    """Send again what waits or has lost its worker, and give up what was tried often enough; return how many sent.
+
+    Why the last attempt ended stays with what is given up; where nobody could write that, its worker died.
+    """
+    waiting = Job.objects.filter(state=State.WAITING, created_at__lt=Now() - LOST_AFTER)
+    with acting_as(SYSTEM):
+        given_up = Job.objects.filter(_LOST, attempts__gte=MOST_ATTEMPTS)
+        given_up.filter(error="").update(error="Its worker died.")
+        why = Concat(
+            "error",
+            Value(f" It was begun {MOST_ATTEMPTS} times. Nothing more is tried by itself."),
+            output_field=TextField(),
         )
-        ids = list(Job.objects.filter(forgotten).order_by("created_at").values_list("pk", flat=True))
+        given_up.update(state=State.FAILED, finished_at=Now(), error=why)
+        ids = list(Job.objects.filter(_LOST).order_by("created_at").values_list("pk", flat=True))
+        ids += waiting.order_by("created_at").values_list("pk", flat=True)[:AT_ONCE]
+    sent = 0
     for pk in ids:
-        _send(pk)
-    return len(ids)
+        if not _send(pk):  # the broker is away: the others would fare no better
+            break
+        sent += 1
+    return sent
 
 
 _LOST = Q(state=State.RUNNING, heartbeat_at__lt=Now() - LOST_AFTER)
 
 
-def _send(job_id: UUID) -> None:
-    broker.send("coalition.work", str(job_id), expires_s=LOST_AFTER.total_seconds())
+def _send(job_id: UUID) -> bool:
+    return broker.send("coalition.work", str(job_id), expires_s=MESSAGE_S)
 
 
 def _begin(job_id: UUID | str) -> Work | None:
@@ -173,19 +218,27 @@ def _outcome(attempt: Work) -> dict[str, Any] | None:
     """Call the handler; return what to write on the job, None when it is no longer ours."""
     handler = _handlers.get(attempt.kind)
     if handler is None:
-        return {"state": State.FAILED, "error": f"No worker knows how to do {attempt.kind}."}
+        return _failed(f"No worker knows how to do {attempt.kind}.")
     try:
         result = handler(attempt)
     except JobLost:
         return None
     except JobFailed as error:
-        return {"state": State.FAILED, "error": str(error)}
+        return _failed(str(error))
     except SoftTimeLimitExceeded:
-        return {"state": State.FAILED, "error": f"It took longer than {LONGEST_S // 60} minutes and was stopped."}
-    except Exception:
+        return _failed(f"It took longer than {LONGEST_S // 60} minutes and was stopped.")
+    except (OperationalError, InterfaceError):  # left as one whose heart has stopped
+        log.warning("Job %s (%s) lost its database.", attempt.job_id, attempt.kind, exc_info=True)
+        return {"error": "The database did not answer, or ended it.", "heartbeat_at": Now() - LOST_AFTER}
+    except Exception as error:
         log.exception("Job %s (%s) failed.", attempt.job_id, attempt.kind)
-        return {"state": State.FAILED, "error": f"Something broke. The log has it under {attempt.job_id}."}
-    return {"state": State.DONE, "result": result, "done": attempt.done, "total": attempt.total}
+        return _failed(str(NoRoom()) if is_full(error) else f"Something broke. The log has it under {attempt.job_id}.")
+    now = {"finished_at": Now(), "heartbeat_at": Now()}
+    return {"state": State.DONE, "result": result, "done": attempt.done, "total": attempt.total, **now}
+
+
+def _failed(why: str) -> dict[str, Any]:
+    return {"state": State.FAILED, "error": why, "finished_at": Now(), "heartbeat_at": Now()}
 
 
 def _write(attempt: Work, **values) -> bool:
@@ -211,6 +264,7 @@ def _beat(attempt: Work, over: threading.Event) -> None:
     try:
         while not over.wait(BEAT_S) and not attempt.is_lost:
             try:
+                health.worker_was_here()
                 attempt.is_lost = not _write(attempt, heartbeat_at=Now(), done=attempt.done, total=attempt.total)
             except DatabaseError:  # it may be back at the next beat
                 log.warning("The heartbeat of job %s was not written.", attempt.job_id, exc_info=True)

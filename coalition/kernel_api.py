@@ -9,6 +9,7 @@ from rest_framework import serializers
 from coalition import conditions, nations
 from coalition.api import CoalitionViewSet, TierField, TierFilter, tier_column, visible
 from coalition.columns import Area, Column, Columns, Kind
+from coalition.filters import UpdatedSinceFilter
 from coalition.models import Condition, Job, Nation, Operation, Sector
 
 NATIONS = Columns(
@@ -37,7 +38,7 @@ class NationInput(serializers.ModelSerializer):
 class NationFilters(filters.FilterSet):
     standing = filters.MultipleChoiceFilter(choices=Nation.Standing.choices)
     q = filters.CharFilter(field_name="name", lookup_expr="icontains", label="Text in the name")
-    updated_since = filters.IsoDateTimeFilter(field_name="changed_at", lookup_expr="gte")
+    updated_since = UpdatedSinceFilter()
 
 
 class NationViewSet(CoalitionViewSet):
@@ -85,7 +86,7 @@ OPERATIONS = Columns(
 
 class OperationFilters(filters.FilterSet):
     current = filters.BooleanFilter(field_name="is_current", label="The one the pages show")
-    updated_since = filters.IsoDateTimeFilter(field_name="changed_at", lookup_expr="gte")
+    updated_since = UpdatedSinceFilter()
 
 
 class OperationViewSet(CoalitionViewSet):
@@ -126,7 +127,7 @@ SECTORS = Columns(
 class SectorFilters(filters.FilterSet):
     kind = filters.MultipleChoiceFilter(choices=Sector.Kind.choices)
     q = filters.CharFilter(field_name="name", lookup_expr="icontains", label="Text in the name")
-    updated_since = filters.IsoDateTimeFilter(field_name="changed_at", lookup_expr="gte")
+    updated_since = UpdatedSinceFilter()
 
 
 class SectorViewSet(CoalitionViewSet):
@@ -214,7 +215,7 @@ class ConditionFilters(filters.FilterSet):
     tier = TierFilter()
     due_before = filters.DateFilter(field_name="due_on", lookup_expr="lt")
     q = filters.CharFilter(field_name="title", lookup_expr="icontains", label="Text in the title")
-    updated_since = filters.IsoDateTimeFilter(field_name="changed_at", lookup_expr="gte")
+    updated_since = UpdatedSinceFilter()
 
 
 class ConditionViewSet(CoalitionViewSet):

@@ -4,21 +4,43 @@ import re
 import uuid
 from collections.abc import Callable
 
+from django.conf import settings
 from django.core.exceptions import BadRequest, ValidationError
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from coalition import stale
-from coalition.access import acting_as
+from coalition.access import acting_as, can
 from coalition.editing import Refused
+from coalition.pages import NoOperation
 from coalition.refusals import API
 
 SAFE = {"GET", "HEAD", "OPTIONS", "TRACE"}
-PAGES = {412, 428}  # refusals with a page of their own
+PAGES = {412, 428, 507}  # refusals with a page of their own
 
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+
+
+class HeadersMiddleware:
+    """Give every answer, whoever made it, the headers that keep it where it belongs. A view's own stay.
+
+    Pages, JSON and exports are in no cache; what is handed out as a file can run nothing, opened where it may be.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]):
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        response.setdefault("Cache-Control", "private, no-store")
+        response.setdefault("X-Content-Type-Options", "nosniff")
+        response.setdefault("Cross-Origin-Resource-Policy", "same-origin")
+        response.setdefault("Cross-Origin-Embedder-Policy", settings.CROSS_ORIGIN_EMBEDDER_POLICY)
+        if response.get("Content-Disposition", "").startswith("attachment"):
+            response["Content-Security-Policy"] = settings.FILE_POLICY
+        return response
 
 
 class RequestIdMiddleware:
@@ -64,6 +86,8 @@ class ActingMiddleware:
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """Answer a refusal that a page did not show itself with its status and its sentence."""
+        if isinstance(exception, NoOperation) and not request.path.startswith(API):
+            return render(request, "empty_start.html", {"may_plan": can(request.user, "keep_operations")}, status=404)
         if isinstance(exception, ValidationError):
             status, sentence = 400, " ".join(exception.messages)
         elif isinstance(exception, Refused):

@@ -52,6 +52,14 @@ class KeptQuerySet(models.QuerySet):
         return self.all() if can(user, "administer") else self.filter(user=actor_of(user).user_id)
 
 
+class AdministratorsQuerySet(models.QuerySet):
+    """Rows that are the business of administrators alone."""
+
+    def visible_to(self, user):
+        """Keep all for administrators, nothing for anybody else."""
+        return self.all() if can(user, "administer") else self.none()
+
+
 def is_time_zone(name: str) -> None:
     """Raise ValidationError unless the name is in the IANA time zone database."""
     if name not in available_timezones():
@@ -123,6 +131,34 @@ class Membership(models.Model):
 
     def __str__(self):
         return f"{self.user}: {self.get_role_display()}"
+
+
+class Invitation(models.Model):
+    """A link with which one person makes their own account. What they may then do was fixed by who invited them."""
+
+    digest = models.CharField(max_length=64, unique=True, help_text="SHA-256 of the secret in the link, as hex")
+    for_whom = models.CharField(max_length=120)
+    role = models.CharField(max_length=13, choices=Role)
+    nation = models.ForeignKey(Nation, models.PROTECT, null=True, blank=True, related_name="+")
+    invited_by = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, related_name="+")
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    expires_at = models.DateTimeField()
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    accepted_at = models.DateTimeField(null=True, blank=True)
+    accepted_by = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, related_name="+")
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=~Q(role=Role.OFFICER) | Q(nation__isnull=False),
+                name="invitation_officer_has_nation",
+                violation_error_message="A staff officer belongs to a nation.",
+            )
+        ]
+
+    def __str__(self):
+        return f"{self.for_whom}: {self.get_role_display()}"
 
 
 @pghistory.track()
@@ -520,3 +556,32 @@ class WebhookDelivery(models.Model):
     def changes(self) -> int:
         """How many changes it tells of; a test tells of none."""
         return len(self.payload["data"].get("changes", ()))
+
+
+class HistorySeal(models.Model):
+    """A closed stretch of one history table: a digest of each row, chained to the seal before it, and signed."""
+
+    number = models.BigIntegerField(primary_key=True, help_text="1 and up, without gaps")
+    day = models.DateField(db_index=True, help_text="The day it was sealed, in UTC")
+    table_name = models.CharField(max_length=63)
+    columns = models.JSONField(help_text="Name and type of each column the digests are of, the key first")
+    after = models.BigIntegerField(null=True, help_text="The stretch begins behind this key; empty: at the very first")
+    through = models.BigIntegerField(help_text="And ends with this one")
+    rows = models.PositiveIntegerField()
+    total = models.BigIntegerField(help_text="Rows of all tables sealed so far, these included")
+    keys = models.BinaryField(help_text="The rows' keys, eight bytes each")
+    digests = models.BinaryField(help_text="Their SHA-256, 32 bytes each")
+    previous = models.BinaryField(max_length=32, help_text="The head before")
+    head = models.BinaryField(max_length=32, help_text="SHA-256 of all of the above")
+    sealed_at = models.DateTimeField()
+    key = models.CharField(max_length=64, help_text="The public key of who signed it, in hexadecimal")
+    signature = models.BinaryField(max_length=64, help_text="Ed25519, of the checkpoint")
+
+    objects = AdministratorsQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["number"]
+        indexes = [models.Index(fields=["table_name", "-number"])]
+
+    def __str__(self):
+        return f"Seal {self.number} of {self.day}"

@@ -10,8 +10,10 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.cache import patch_vary_headers
+from django.utils.functional import SimpleLazyObject
 from rest_framework.exceptions import ValidationError as Refused
 
+from coalition import health
 from coalition.access import actor_of, demand
 from coalition.models import Operation
 from coalition.paging import KeysetPagination
@@ -19,6 +21,10 @@ from coalition.rows import ORDER, Placed
 
 ROWS_PER_PAGE = 50
 MOST_COUNTED = 10_000  # a page that opens at once does not count a million rows
+
+
+class NoOperation(Http404):
+    """Nothing is planned yet, so most pages have nothing to be about."""
 
 
 def operations_of(request: HttpRequest) -> list[Operation]:
@@ -31,19 +37,21 @@ def operations_of(request: HttpRequest) -> list[Operation]:
 def operation_of(request: HttpRequest) -> Operation:
     """Return the operation a page is about: ``?operation=`` (its code), else the current one, else the newest.
 
-    Raises Http404 for an unknown one, or when there is none yet.
+    Raises Http404 for an unknown one, NoOperation when there is none yet.
     """
     operations = operations_of(request)
     asked = request.GET.get("operation")
     if asked:
         operations = [operation for operation in operations if operation.code == asked]
+    if not operations and not asked:
+        raise NoOperation("There is no operation yet.")
     if not operations:
-        raise Http404("There is no such operation." if asked else "There is no operation yet.")
+        raise Http404("There is no such operation.")
     return operations[0]
 
 
 def shell(request: HttpRequest) -> dict:
-    """Context for every template: who acts, and the operation in the bar."""
+    """Context for every template: who acts, the operation in the bar, and whether nobody works behind the pages."""
     if not getattr(request, "user", None) or not request.user.is_authenticated:
         return {}
     operations = operations_of(request)
@@ -54,6 +62,7 @@ def shell(request: HttpRequest) -> dict:
         "membership": getattr(request.user, "membership", None),
         "operations": operations,
         "operation": chosen[0] if chosen else None,
+        "worker_is_silent": SimpleLazyObject(health.worker_is_silent),  # a part of a page does not ask
         "illustrative_data": bool(chosen and chosen[0].illustrative),
     }
 

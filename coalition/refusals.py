@@ -5,15 +5,17 @@
 """
 
 import logging
+import sys
 from dataclasses import dataclass, field
 from typing import Any
 
 from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied, RequestDataTooBig, TooManyFieldsSent
 from django.core.exceptions import ValidationError as DjangoValidationError
-from django.db import DataError, IntegrityError
+from django.db import DataError, IntegrityError, InterfaceError, OperationalError
 from django.db.models import ProtectedError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, QueryDict
+from django.template import loader
 from django.views import defaults
 from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions
@@ -21,10 +23,17 @@ from rest_framework.exceptions import APIException
 from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 
+from coalition.disk import NoRoom, is_full
 from coalition.editing import Refused, VersionStale, etag
 
 API = ("/api/", "/ogc")  # below here an error is JSON, everywhere else a page
 WHOLE = "non_field_errors"  # the key for what belongs to no single field
+DISK_FULL = "53100"  # PostgreSQL's own disk. Source: PostgreSQL, appendix A, error codes
+RETRY_AFTER_S = "5"
+DATABASE_AWAY = (
+    "The database does not answer at the moment. What you sent was not saved, or was saved whole: look before you "
+    "repeat it. Try again in a few seconds."
+)
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +82,39 @@ class TooLarge(APIException):
     default_detail = "The body is too large."
 
 
+def shortage_of(error: BaseException | None) -> Refusal | None:
+    """Return the answer where the server lacks what it needs: its database (503) or room on its disk (507); else None.
+
+    An error on the way to the database leaves it open whether what was sent was saved: the sentence says so.
+    """
+    if is_full(error) or (
+        isinstance(error, OperationalError) and getattr(error.__cause__, "sqlstate", "") == DISK_FULL
+    ):
+        return Refusal(NoRoom.status, NoRoom.code, str(NoRoom()))
+    if isinstance(error, OperationalError | InterfaceError):
+        return Refusal(503, "database_away", DATABASE_AWAY, headers={"Retry-After": RETRY_AFTER_S})
+    return None
+
+
+class LengthMissing(APIException):
+    """The body comes in pieces of which nobody says how many."""
+
+    status_code = 411
+    default_code = "length_required"
+    default_detail = "Say with Content-Length how long the body is; bodies in chunks are not read."
+
+
+class RangeNotSatisfiable(APIException):
+    """The range that was asked for lies behind the end."""
+
+    status_code = 416
+    default_code = "range_not_satisfiable"
+
+    def __init__(self, size: int):
+        super().__init__(f"The file has {size:,} bytes.")
+        self.headers = {"Content-Range": f"bytes */{size}"}
+
+
 def refusal_of(error: Exception) -> Refusal | None:
     """Return the answer for an exception, or None when it is nobody's but a fault of ours (a 500)."""
     match error:
@@ -97,6 +139,9 @@ def refusal_of(error: Exception) -> Refusal | None:
         case DataError():
             log.warning("The database could not hold a value that nothing checked before", exc_info=error)
             error = exceptions.ParseError("A value does not fit: too large, too long or not readable.")
+    if shortage := shortage_of(error):
+        log.warning("The server lacks what it needs", exc_info=error)
+        return shortage
     if isinstance(error, exceptions.ValidationError):
         return _invalid(flatten(error.detail))
     if isinstance(error, APIException):
@@ -147,7 +192,7 @@ def _sentence(detail: Any) -> str:
 
 
 def _headers(error: APIException) -> dict[str, str]:
-    headers = {}
+    headers = dict(getattr(error, "headers", {}))
     if getattr(error, "auth_header", None):
         headers["WWW-Authenticate"] = error.auth_header
     if getattr(error, "wait", None):
@@ -201,10 +246,20 @@ def no_such_address(request: HttpRequest, **_) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Django's handler500. Says nothing about the fault; the log has it, with the request's id."""
+    """Django's handler500. Says nothing about the fault, unless the server only lacks what it needs.
+
+    The log has it, with the request's id.
+    """
+    shortage = shortage_of(sys.exc_info()[1])
     if not request.path.startswith(API):
-        return defaults.server_error(request)
-    return _plain(Refusal(500, "server_error", "Something went wrong on our side. Nothing was changed."))
+        return _shortage_page(shortage) if shortage else defaults.server_error(request)
+    return _plain(shortage or Refusal(500, "server_error", "Something went wrong on our side. Nothing was changed."))
+
+
+def _shortage_page(shortage: Refusal) -> HttpResponse:
+    """A page that asks nobody anything: no user, no operation, no database."""
+    page = loader.render_to_string(f"{shortage.status}.html", {"sentence": shortage.detail})
+    return HttpResponse(page, status=shortage.status, headers=shortage.headers)
 
 
 def _plain(refusal: Refusal) -> JsonResponse:

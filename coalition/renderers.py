@@ -3,48 +3,29 @@
 A new format is one more subclass of ``Export`` in ``EXPORTS``: it is given ``coalition.rows`` and yields bytes.
 """
 
+import contextlib
 import csv
 import io
 import json
+import queue
+import subprocess
+import sys
 import tempfile
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date, datetime
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv as pa_csv
-import pyarrow.parquet as pq
-import shapely
 import xlsxwriter
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 
-from coalition.columns import Column, Kind, Point
-from coalition.rows import PIECE_BYTES, UNIT_SEPARATOR, Rows
+from coalition.columns import Area, Column, Kind, Point
+from coalition.rows import PIECE_BYTES, Rows
 
-ROW_GROUP_BYTES = 3_000_000  # of CSV, for each row group of a Parquet file
+PARQUET = Path(__file__).with_name("parquet.py")
 ROWS_OF_A_SHEET = 1_048_575  # Excel's, without the header
 LONGEST_CELL = 32_767  # Excel's, in characters
-WGS84 = {
-    "$schema": "https://proj.org/schemas/v0.7/projjson.schema.json",
-    "type": "GeographicCRS",
-    "name": "WGS 84 (CRS84)",
-    "datum_ensemble": {
-        "name": "World Geodetic System 1984 ensemble",
-        "members": [{"name": "World Geodetic System 1984 (Transit)"}, {"name": "World Geodetic System 1984 (G2296)"}],
-        "ellipsoid": {"name": "WGS 84", "semi_major_axis": 6378137, "inverse_flattening": 298.257223563},
-        "accuracy": "2.0",
-    },
-    "coordinate_system": {
-        "subtype": "ellipsoidal",
-        "axis": [
-            {"name": "Geodetic longitude", "abbreviation": "Lon", "direction": "east", "unit": "degree"},
-            {"name": "Geodetic latitude", "abbreviation": "Lat", "direction": "north", "unit": "degree"},
-        ],
-    },
-    "id": {"authority": "OGC", "code": "CRS84"},
-}
 
 
 class Export(BaseRenderer):
@@ -156,136 +137,51 @@ class ParquetExport(Export):
     is_packed = True
 
     def write(self, rows):
-        out = _Pipe()
-        schema = schema_of(rows)
-        with pq.ParquetWriter(out, schema, compression="zstd") as writer:
-            yield out.taken()
-            for block in blocks(rows.csv_lines(for_people=False)):
-                writer.write_table(table_of(block, rows, schema))
-                yield out.taken()
-        yield out.taken()
+        columns = [(column.name, column.kind) for column in rows.columns]
+        place = {Point: "point", Area: "area"}.get(type(rows.place))
+        yield from by_child(PARQUET, {"columns": columns, "place": place}, rows.csv_lines(for_people=False))
 
 
-class _Pipe(io.RawIOBase):
-    """Something to write to, from which what was written is taken."""
+def by_child(program: Path, told: dict[str, Any], pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Send pieces to a program of ours and yield what it makes of them, as it comes. Raises ChildProcessError.
 
-    def __init__(self):
-        self._pieces: list[bytes] = []
-        self._size = 0
-
-    def writable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._size
-
-    def write(self, piece) -> int:
-        self._pieces.append(bytes(piece))
-        self._size += len(piece)
-        return len(piece)
-
-    def taken(self) -> bytes:
-        taken, self._pieces = b"".join(self._pieces), []
-        return taken
-
-
-def blocks(lines: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield whole lines in blocks of about ROW_GROUP_BYTES."""
-    some, size = [], 0
-    for piece in lines:
-        some.append(piece)
-        size += len(piece)
-        if size >= ROW_GROUP_BYTES:
-            yield b"".join(some)
-            some, size = [], 0
-    if size:
-        yield b"".join(some)
-
-
-def arrow_type(column: Column) -> pa.DataType:
-    """Return the type of a column in Parquet. Decimals are doubles there: that is what tools compute with."""
-    match column.kind:
-        case Kind.INTEGER:
-            return pa.int64()
-        case Kind.DECIMAL | Kind.NUMBER:
-            return pa.float64()
-        case Kind.BOOLEAN:
-            return pa.bool_()
-        case Kind.DAY:
-            return pa.date32()
-        case Kind.INSTANT:
-            return pa.timestamp("us", tz="UTC")
-        case Kind.INTEGERS:
-            return pa.list_(pa.int64())
-        case Kind.TEXTS:
-            return pa.list_(pa.string())
-    return pa.string()
+    The child works on another core while the next piece is fetched, and its memory is gone with it. A thread takes what it
+    writes, else both might wait for the other; the pieces themselves come from this thread, whose transaction they are.
+    """
+    command = [sys.executable, "-I", str(program), json.dumps(told)]
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={})
+    made: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    taking = threading.Thread(target=_take, args=(child.stdout, made), daemon=True)
+    taking.start()
+    try:
+        for piece in pieces:
+            if piece:
+                child.stdin.write(len(piece).to_bytes(4, "big") + piece)
+            while not made.empty():
+                yield made.get()
+        child.stdin.write(bytes(4))  # the end; a child that is left before it finishes no file
+        child.stdin.close()
+        while ready := made.get():
+            yield ready
+        child.wait()
+    except BrokenPipeError:
+        pass  # it died; its exit code says so
+    finally:
+        child.kill()  # one that has ended is left alone
+        child.wait()
+        taking.join()
+        child.stdout.close()
+        with contextlib.suppress(BrokenPipeError):
+            child.stdin.close()
+    if child.returncode:
+        raise ChildProcessError(f"{program.name} ended with {child.returncode}")
 
 
-def schema_of(rows: Rows) -> pa.Schema:
-    fields = [pa.field(column.name, arrow_type(column)) for column in rows.columns]
-    if rows.place is None:
-        return pa.schema(fields)
-    kinds = ["Point"] if isinstance(rows.place, Point) else ["Polygon", "MultiPolygon"]
-    geometry = {"encoding": "WKB", "geometry_types": kinds, "crs": WGS84}
-    geo = {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": geometry}}
-    return pa.schema([*fields, pa.field("geometry", pa.binary())], metadata={"geo": json.dumps(geo)})
-
-
-def table_of(block: bytes, rows: Rows, schema: pa.Schema) -> pa.Table:
-    """Return lines of CSV for programs as a table of this schema."""
-    listed = {column.name for column in rows.columns if column.kind in (Kind.INTEGERS, Kind.TEXTS)}
-    placing = [f"place_{number}" for number in range(len(rows.place.columns))] if rows.place else []
-    types = {column.name: pa.string() if column.name in listed else arrow_type(column) for column in rows.columns}
-    types |= dict.fromkeys(placing, pa.float64() if isinstance(rows.place, Point) else pa.string())
-    read = pa_csv.read_csv(
-        pa.py_buffer(block),
-        read_options=pa_csv.ReadOptions(column_names=list(types), block_size=len(block) + 1),
-        parse_options=pa_csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
-        convert_options=pa_csv.ConvertOptions(
-            column_types=types, null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False
-        ),
-    ).combine_chunks()
-    made = {
-        name: lists_of(_whole(read[name]), schema.field(name).type.value_type) if name in listed else read[name]
-        for name in types
-        if name not in placing
-    }
-    if rows.place:
-        places = [_whole(read[name]) for name in placing]
-        made["geometry"] = points_of(*places) if isinstance(rows.place, Point) else areas_of(*places)
-    return pa.table(made, schema=schema)
-
-
-def _whole(column: pa.ChunkedArray) -> pa.Array:
-    return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
-
-
-def lists_of(joined: pa.Array, item: pa.DataType) -> pa.Array:
-    """Return joined text as lists; empty text and null are empty lists."""
-    parts = pc.split_pattern(pc.fill_null(joined, ""), UNIT_SEPARATOR)
-    is_empty = np.asarray(pc.equal(pc.fill_null(joined, ""), ""))
-    lengths = np.asarray(pc.list_value_length(parts))
-    values = parts.flatten().filter(pa.array(np.repeat(~is_empty, lengths)))
-    offsets = np.concatenate(([0], np.cumsum(np.where(is_empty, 0, lengths)))).astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), values.cast(item))
-
-
-def points_of(longitudes: pa.Array, latitudes: pa.Array) -> pa.Array:
-    """Return points as well-known binary, null where either is. Source: OGC 06-103r4, 8.2."""
-    x, y = (each.to_numpy(zero_copy_only=False) for each in (longitudes, latitudes))
-    points = np.empty(len(x), dtype=[("order", "u1"), ("type", "<u4"), ("x", "<f8"), ("y", "<f8")])
-    points["order"], points["type"], points["x"], points["y"] = 1, 1, x, y
-    offsets = np.arange(len(x) + 1, dtype=np.int32) * points.itemsize
-    there = np.packbits(~(np.isnan(x) | np.isnan(y)), bitorder="little")
-    return pa.Array.from_buffers(
-        pa.binary(), len(x), [pa.py_buffer(there), pa.py_buffer(offsets), pa.py_buffer(points.tobytes())]
-    )
-
-
-def areas_of(polygons: pa.Array) -> pa.Array:
-    """Return GeoJSON polygons as well-known binary."""
-    return pa.array(shapely.to_wkb(shapely.from_geojson(np.asarray(polygons, dtype=object))), pa.binary())
+def _take(out: BinaryIO, made: queue.SimpleQueue[bytes]) -> None:
+    """Put all that comes into the queue; nothing is the end."""
+    while piece := out.read1(PIECE_BYTES):
+        made.put(piece)
+    made.put(b"")
 
 
 class XLSXExport(Export):

@@ -65,3 +65,70 @@ def rows_seen_if(table: str, condition: str, *, written_if: str = "") -> migrati
         f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY; {policies}",
         f"{drops} ALTER TABLE {table} DISABLE ROW LEVEL SECURITY;",
     )
+
+
+# --- History that cannot be bent -----------------------------------------------------------
+
+REFUSE = """
+CREATE FUNCTION refuse_bending() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    RAISE EXCEPTION '% is append-only: % is refused', TG_TABLE_NAME, TG_OP USING ERRCODE = 'insufficient_privilege';
+END $$;
+"""
+DROP_REFUSE = "DROP FUNCTION refuse_bending();"
+KEEPERS = "(SELECT app_role()) IN ('administrator', 'system')"
+# pgtrigger lets any session name triggers to be skipped: `SET pgtrigger.ignore`. Ours are for everybody.
+SKIP_NOTHING = """
+CREATE OR REPLACE FUNCTION _pgtrigger_should_ignore(trigger_name name) RETURNS boolean LANGUAGE plpgsql
+AS $$ BEGIN RETURN false; END $$;
+"""
+
+
+def no_trigger_is_skipped() -> migrations.RunSQL:
+    """Let no session switch triggers off by a setting. Repeat it after AddTrigger, which puts the switch back."""
+    return migrations.RunSQL(SKIP_NOTHING, migrations.RunSQL.noop)
+
+
+def kept_for_good(*tables: str, goes_with_its_thing: bool = False) -> migrations.RunSQL:
+    """Refuse UPDATE, DELETE and TRUNCATE to everybody, the owner included.
+
+    ``goes_with_its_thing``: what the database itself does when the row at the other end of a foreign key goes is let by.
+    """
+    when = "WHEN (pg_trigger_depth() = 0)" if goes_with_its_thing else ""
+    return migrations.RunSQL(
+        "".join(
+            f"CREATE TRIGGER kept BEFORE UPDATE OR DELETE ON {table} FOR EACH ROW {when}"
+            " EXECUTE FUNCTION refuse_bending();"
+            f"CREATE TRIGGER kept_whole BEFORE TRUNCATE ON {table} FOR EACH STATEMENT"
+            " EXECUTE FUNCTION refuse_bending();"
+            for table in tables
+        ),
+        "".join(f"DROP TRIGGER kept ON {table}; DROP TRIGGER kept_whole ON {table};" for table in tables),
+    )
+
+
+def written_by_triggers(*tables: str) -> migrations.RunSQL:
+    """Refuse an INSERT that comes from no trigger: history is what happened, and nobody writes it by hand."""
+    return migrations.RunSQL(
+        "".join(
+            f"CREATE TRIGGER by_hand BEFORE INSERT ON {table} FOR EACH ROW WHEN (pg_trigger_depth() = 0)"
+            " EXECUTE FUNCTION refuse_bending();"
+            for table in tables
+        ),
+        "".join(f"DROP TRIGGER by_hand ON {table};" for table in tables),
+    )
+
+
+def read_whole_by_the_system(*tables: str) -> migrations.RunSQL:
+    """Show every row of these tables to the system identity, also where the thing they tell of is gone: it seals them."""
+    return migrations.RunSQL(
+        "".join(
+            f"CREATE POLICY sealed ON {table} FOR SELECT USING ((SELECT app_role()) = 'system');" for table in tables
+        ),
+        "".join(f"DROP POLICY sealed ON {table};" for table in tables),
+    )
+
+
+def history_of(*tables: str) -> list[migrations.RunSQL]:
+    """Return what makes these history tables ones that cannot be bent and can be sealed."""
+    return [kept_for_good(*tables), written_by_triggers(*tables), read_whole_by_the_system(*tables)]

@@ -8,8 +8,18 @@ from drf_spectacular.utils import OpenApiParameter
 from rest_framework import serializers
 
 from coalition.access import demand
+from coalition.renderers import GeoJSONExport
 
 JSON = "application/json"
+FEATURES = {
+    "type": "object",
+    "description": "GeoJSON (RFC 7946); the properties of a feature are the fields of a row.",
+    "required": ["type", "features"],
+    "properties": {
+        "type": {"type": "string", "enum": ["FeatureCollection"]},
+        "features": {"type": "array", "items": {"type": "object"}},
+    },
+}
 TYPES = [
     ("validation_error", "Fields or parameters are named"),
     ("client_error", "The request is at fault"),
@@ -19,14 +29,19 @@ WHY = {
     "400": "Not understood, or not valid: `errors` names the fields or parameters.",
     "401": "No valid session or token.",
     "403": "You may see this, and not do that.",
-    "404": "Not there, or not for you to see.",
+    "404": "Not there, or not for you to see: the address, or what the body names.",
     "406": "None of the formats there are is one you accept.",
     "409": "It does not fit the present state.",
-    "412": "Somebody changed it since the version in `If-Match`. `ETag` has the present one.",
+    "411": "The body does not say how long it is.",
+    "412": "Somebody changed it since the version in `If-Match`, or one in the body. `ETag` has the present one.",
     "413": "The body is too large.",
-    "415": "The body is not JSON.",
+    "414": "The address is too long.",
+    "415": "The body is of a media type that is not read here.",
+    "416": "The range lies behind the end of the file.",
     "422": "This idempotency key came before with another body.",
     "428": "`If-Match` is missing.",
+    "429": "Too many requests in a minute. `Retry-After` says how many seconds to wait.",
+    "431": "The headers are too long.",
 }
 
 
@@ -99,17 +114,21 @@ class Schema(AutoSchema):
 
     def refusals(self) -> list[str]:
         """Return the statuses this operation may refuse with."""
-        codes = {"400", "401", "403", "406"}
+        codes = {"400", "401", "403", "406", "414", "429", "431"}
         if self.view.detail:
             codes.add("404")
         if self.method != "GET":
-            codes |= {"409", "413", "415"}
+            codes |= {"404", "409", "411", "413", "415"}
         elif self._is_list_view():
             codes.add("409")
         if self.action in self.view.changes:
             codes |= {"412", "428"}
+        if self.action in self.view.compares:
+            codes.add("412")
         if self.action in self.view.creates:
             codes.add("422")
+        if self.action in self.view.partial:
+            codes.add("416")
         return sorted(codes)
 
     def _get_response_bodies(self, direction="response"):
@@ -127,11 +146,13 @@ class Schema(AutoSchema):
         answer = super()._get_response_for_code(serializer, status_code, media_types, direction)
         for media_type, content in answer.get("content", {}).items():
             if media_type != JSON:  # a file with all rows
-                content["schema"] = {"type": "string"}
+                content["schema"] = FEATURES if media_type == GeoJSONExport.media_type else {"type": "string"}
         return answer
 
     def _get_response_headers_for_code(self, status_code, direction="response"):
         headers = super()._get_response_headers_for_code(status_code, direction)
+        if status_code == "429":
+            headers["Retry-After"] = {"schema": {"type": "integer"}, "description": "Seconds to wait."}
         headers["X-Request-ID"] = {"schema": {"type": "string"}, "description": "To be named when asking about it."}
         has_version = getattr(self.view, "versioned", False) and (self.view.detail or self.method == "POST")
         if has_version and status_code in ("200", "201", "412"):
@@ -140,6 +161,8 @@ class Schema(AutoSchema):
 
     def _map_basic_serializer(self, serializer, direction):
         schema = super()._map_basic_serializer(serializer, direction)
+        if direction == "request" and "properties" in schema:
+            schema["additionalProperties"] = False
         absent = set(getattr(serializer, "planning_only", ()))
         if absent and "required" in schema:
             schema["required"] = [name for name in schema["required"] if name not in absent]

@@ -12,6 +12,7 @@ import dj_database_url
 import pghistory
 from csp.constants import NONCE, NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
+from kombu import Queue
 
 from coalition import embedded, env
 
@@ -34,11 +35,17 @@ if not SECRET_KEY:
     SECRET_KEY = embedded.secret_key(DATA_DIR)
 
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
+# With the prefix a browser takes the cookie from this very host only, over TLS: no neighbour in the domain can set it.
+SESSION_COOKIE_NAME = "__Host-sessionid" if HTTPS else "sessionid"
+CSRF_COOKIE_NAME = "__Host-csrftoken" if HTTPS else "csrftoken"
+CSRF_COOKIE_HTTPONLY = True  # pages carry the token in a form or in hx-headers; no script reads the cookie
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"  # what is said to people is not for a cookie
 SECURE_HSTS_SECONDS = int(timedelta(days=365).total_seconds()) if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+CROSS_ORIGIN_EMBEDDER_POLICY = "require-corp"
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_AGE = int(timedelta(hours=12).total_seconds())
 X_FRAME_OPTIONS = "DENY"
@@ -57,8 +64,37 @@ CONTENT_SECURITY_POLICY = {
         "manifest-src": [SELF],
     }
 }
-PERMISSIONS_POLICY = {
-    name: [] for name in ("accelerometer", "camera", "geolocation", "gyroscope", "microphone", "payment", "usb")
+if HTTPS:
+    CONTENT_SECURITY_POLICY["DIRECTIVES"]["upgrade-insecure-requests"] = True
+FILE_POLICY = "default-src 'none'; frame-ancestors 'none'; sandbox"  # for what is handed out as a file, in place of it
+PERMISSIONS_POLICY: dict[str, list[str]] = {
+    name: []
+    for name in (
+        "accelerometer",
+        "autoplay",
+        "bluetooth",
+        "camera",
+        "clipboard-read",
+        "display-capture",
+        "encrypted-media",
+        "fullscreen",
+        "gamepad",
+        "geolocation",
+        "gyroscope",
+        "hid",
+        "idle-detection",
+        "local-fonts",
+        "magnetometer",
+        "microphone",
+        "midi",
+        "payment",
+        "picture-in-picture",
+        "publickey-credentials-get",
+        "screen-wake-lock",
+        "serial",
+        "usb",
+        "xr-spatial-tracking",
+    )
 }
 
 # --- Apps ---------------------------------------------------------------------------------
@@ -93,12 +129,14 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "coalition.health.HealthMiddleware",  # first: it answers where nothing else can
+    "coalition.middleware.HeadersMiddleware",  # around everything: files and probes too
+    "coalition.health.HealthMiddleware",  # before what can fail: it answers where nothing else can
+    "coalition.metrics.MetricsMiddleware",  # it times all the others
     "coalition.middleware.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "django_permissions_policy.PermissionsPolicyMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -156,9 +194,30 @@ ACCOUNT_SIGNUP_FIELDS = ["username*", "email*", "password1*", "password2*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = True
 ACCOUNT_CHANGE_EMAIL = False
+# Guessing is slowed by name and by address, in the database's cache: a broker that is away lifts no limit.
+ACCOUNT_RATE_LIMITS = {
+    "login": "30/m/ip",
+    "login_failed": "10/m/ip,5/300s/key",  # five wrong passwords for one name, then five minutes of rest
+    "reset_password": "20/m/ip,5/m/key",
+    "reset_password_from_key": "20/m/ip",
+    "reauthenticate": "10/m/user",
+    "change_password": "5/m/user",
+}
+ALLAUTH_TRUSTED_PROXY_COUNT = env.number("PROXIES", 0)  # else all people behind one share its rate limits
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_TOTP_ISSUER = "Coalition readiness"
 USERSESSIONS_TRACK_ACTIVITY = False  # it would write at every look at a page
+
+# --- Mail: none unless an operator names a host; people then get links from an administrator ---
+EMAIL_HOST = env.text("EMAIL_HOST", "")
+EMAIL_PORT = env.number("EMAIL_PORT", 587)
+EMAIL_HOST_USER = env.text("EMAIL_HOST_USER", "")
+EMAIL_HOST_PASSWORD = env.text("EMAIL_HOST_PASSWORD", "")
+EMAIL_USE_TLS = env.flag("EMAIL_USE_TLS", True)
+EMAIL_TIMEOUT = 5  # seconds
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("EMAIL_FROM", "coalition-readiness@localhost")
+if not EMAIL_HOST:
+    EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"
 
 # --- Database: PostgreSQL always; the app role owns nothing -------------------------------
 DATABASES = {
@@ -168,17 +227,29 @@ DATABASES = {
 }
 APP_ROLE = env.text("DATABASE_APP_ROLE", "coalition_app")  # whom the migrations grant rights to
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "coalition_cache"}}
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "coalition_cache",
+        # The counts of failed logins are in it. With Django's 300 entries a few hundred tries would push them out.
+        "OPTIONS": {"MAX_ENTRIES": 100_000},
+    }
+}
 PGHISTORY_APPEND_ONLY = True
 PGHISTORY_CONTEXT_FIELD = pghistory.ContextJSONField()
 PGHISTORY_DEFAULT_TRACKERS = (  # what stood before each change: with the living row that is the whole history
     pghistory.UpdateEvent(row=pghistory.Old),
     pghistory.DeleteEvent(),
 )
+HISTORY_KEY = env.text("HISTORY_KEY", "")  # signs sealed history; the embedded product makes its own
+HISTORY_PUBLIC_KEYS = env.words("HISTORY_PUBLIC_KEYS", [])  # of keys that signed before, or that sign elsewhere
 
 # --- Work: Redis is the broker only -------------------------------------------------------
 CELERY_BROKER_URL = REDIS_URL or embedded.addresses(DATA_DIR).redis
 CELERY_TASK_IGNORE_RESULT = True
+# A worker takes from both in turn: a long heap of jobs does not hold up the dashboards.
+CELERY_TASK_QUEUES = [Queue("celery"), Queue("jobs")]
+CELERY_TASK_ROUTES = {"coalition.work": {"queue": "jobs"}}
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_TIME_LIMIT = 120  # seconds; the soft limit comes first, so that a task can say why
 CELERY_TASK_SOFT_TIME_LIMIT = 100
@@ -212,6 +283,7 @@ MEDIA_ROOT = DATA_DIR / "media"
 STATIC_COLLECTED = env.flag("STATIC_COLLECTED", False)  # an image collects once; a laptop serves as it stands
 STATIC_ROOT = env.path("STATIC_ROOT", BASE_DIR / "staticfiles") if STATIC_COLLECTED else None
 WHITENOISE_USE_FINDERS = not STATIC_COLLECTED
+WHITENOISE_ALLOW_ALL_ORIGINS = False
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {
@@ -240,12 +312,21 @@ IMPORT_PROFILES = [
 FILTERS_EMPTY_CHOICE_LABEL = "All"
 
 # --- API ----------------------------------------------------------------------------------
+# Requests a minute that one token, or one person's browser, may send; 0 is no limit. One client that asks one thing
+# after another meets none of them.
+API_PER_MINUTE = {
+    "requests": env.number("API_REQUESTS_PER_MINUTE", 6_000),
+    "files": env.number("API_FILES_PER_MINUTE", 60),
+    "what-if": env.number("API_WHAT_IF_PER_MINUTE", 120),
+    "uploads": env.number("API_UPLOADS_PER_MINUTE", 300),
+}
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [  # the first one's challenge makes a stranger's answer a 401
         "coalition.tokens.TokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["coalition.access.MayTouch", "coalition.tokens.WithinScope"],
+    "DEFAULT_THROTTLE_CLASSES": ["coalition.throttling.PerMinute"],
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
@@ -300,6 +381,12 @@ WEBHOOK_PLAIN_NETWORKS = [ip_network(word.strip()) for word in env.words("WEBHOO
 WEBHOOK_PORTS = [int(word) for word in env.words("WEBHOOK_PORTS", ["443", "8443"])]
 CHANGE_FEED = "coalition.api_urls.CHANGING"  # the resources of the feed, for what reads it without a request
 
+# --- Watching: /metrics is not there unless an operator opens it -----------------------------
+METRICS_NETWORKS = [ip_network(word.strip()) for word in env.words("METRICS_NETWORKS", [])]
+METRICS_TOKEN = env.text("METRICS_TOKEN", "").strip()
+if METRICS_TOKEN and len(METRICS_TOKEN) < 20:
+    raise ImproperlyConfigured("METRICS_TOKEN can be guessed: it needs 20 characters at least.")
+
 # --- Map: no outside tiles unless an operator names a host ---------------------------------
 # West, south, east, north: Ukraine and its neighbours. A place outside is asked about, not refused.
 THEATRE = (19.0, 41.0, 50.0, 60.0)
@@ -319,6 +406,7 @@ LEAFLET_CONFIG = {
 }
 if MAP_TILES_URL:
     CONTENT_SECURITY_POLICY["DIRECTIVES"]["img-src"].append("{0.scheme}://{0.netloc}".format(urlsplit(MAP_TILES_URL)))
+    CROSS_ORIGIN_EMBEDDER_POLICY = "credentialless"  # a tile host seldom says that others may embed its tiles
 
 # --- Logging ------------------------------------------------------------------------------
 LOGGING = {

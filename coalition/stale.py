@@ -6,17 +6,20 @@ of a kind are swept by the task ``sweep.KIND`` of the app that owns it: the kern
 """
 
 import logging
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from celery.exceptions import SoftTimeLimitExceeded
+from django.core.cache import cache
 from django.db import IntegrityError, OperationalError, connection, transaction
 from django.db.models import Count, Min
 from django.utils import timezone
 
 from coalition import broker
 from coalition.access import SYSTEM, acting_as
+from coalition.celery import app
 from coalition.models import Stale
 
 AMBER_AFTER = timedelta(seconds=60)
@@ -110,6 +113,7 @@ def drain(kind: str, recompute: Callable[[list[str]], object], *, chunk: int = 5
             with acting_as(SYSTEM):
                 claimed = claim(kind, chunk, without=poisoned)
                 if not claimed.keys:
+                    cache.set(swept_key(kind), time.time(), timeout=None)
                     return done
                 recompute(claimed.keys)
                 settle(claimed)
@@ -142,6 +146,16 @@ def waiting(kind: str, *, prefix: str = "") -> Waiting:
         keys=Count("key", distinct=True), since=Min("marked_at")
     )
     return Waiting(**found)
+
+
+def kinds() -> list[str]:
+    """Return the kinds of answers there are, in order: each has its task ``sweep.KIND``."""
+    return sorted(name.removeprefix("sweep.") for name in app.tasks if name.startswith("sweep."))
+
+
+def swept_key(kind: str) -> str:
+    """Return the cache's key of when a sweep of this kind last came to its end, in seconds since 1970."""
+    return f"swept-{kind}"
 
 
 def is_amber(since: datetime | None) -> bool:

@@ -12,7 +12,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import Popen
@@ -148,10 +148,15 @@ def engine_parts(engines: embedded.Engines) -> list[Part]:
     ]
 
 
-def product_parts(data_dir: Path, base_dir: Path, port: int) -> list[Part]:
-    """Return worker, beat and web in the order they start; they stop the other way round."""
+def product_parts(
+    data_dir: Path, base_dir: Path, port: int, *, environment: Mapping[str, str] | None = None
+) -> list[Part]:
+    """Return worker, beat and web in the order they start; they stop the other way round.
+
+    They get our own environment unless they are given another.
+    """
     logs = data_dir / "logs"
-    environment = os.environ | {"DATA_DIR": str(data_dir), "PYTHONUNBUFFERED": "1"}
+    environment = {**(environment or os.environ), "DATA_DIR": str(data_dir), "PYTHONUNBUFFERED": "1"}
     celery = ["-m", "celery", "-A", "coalition"]
 
     def part(name: str, *words: str, dies_by: signal.Signals = signal.SIGTERM, **more) -> Part:

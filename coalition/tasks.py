@@ -1,9 +1,15 @@
 """Celery's door to the kernel. No rules live here."""
 
-from celery import shared_task
+import logging
 
-from coalition import exports, health, housekeeping, jobs, stale, webhooks  # noqa: F401  exports registers its job
+from billiard.exceptions import WorkerLostError
+from celery import shared_task
+from celery.signals import task_failure
+
+from coalition import exports, health, housekeeping, jobs, sealing, stale, webhooks  # noqa: F401  exports registers its job
 from coalition.imports import staging  # noqa: F401  it registers its jobs
+
+log = logging.getLogger(__name__)
 
 
 @shared_task(name="coalition.sweep")
@@ -16,6 +22,13 @@ def sweep() -> None:
 def work(job_id: str) -> None:
     """Work on one job. The row decides whether there is anything to do: the message may come twice, or too late."""
     jobs.work(job_id)
+
+
+@task_failure.connect(sender=work)
+def give_back(exception=None, args=(), **_) -> None:
+    """Hear from the worker's main process that the one which did a job was killed: only there is it known at once."""
+    if isinstance(exception, WorkerLostError):
+        jobs.give_back(args[0])
 
 
 @shared_task(name="coalition.take_up_jobs")
@@ -42,6 +55,15 @@ def send_webhooks() -> None:
 def clean_up() -> None:
     """Throw away what is kept for a while only."""
     housekeeping.clean_up()
+
+
+@shared_task(name="coalition.seal_history")
+def seal_history() -> None:
+    """Seal what was written into the history. Without a key there is nothing to sign with: the pages say so."""
+    try:
+        sealing.seal()
+    except sealing.NoKey as error:
+        log.warning("%s", error)
 
 
 @shared_task(name="coalition.report_for_duty")

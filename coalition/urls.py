@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.urls import include, path
 
-from coalition import ogc, token_views, views, webhook_views
+from coalition import history_views, ogc, operation_views, people_views, token_views, views, webhook_views
 from coalition.api_urls import COLLECTIONS
 from coalition.imports import views as imports
 
@@ -11,6 +11,7 @@ job_urls = [
     path("", views.job_list, name="list"),
     path("<uuid:job_id>/", views.job_detail, name="detail"),
     path("<uuid:job_id>/cancel/", views.job_cancel, name="cancel"),
+    path("<uuid:job_id>/retry/", views.job_retry, name="retry"),
 ]
 
 import_urls = [
@@ -25,9 +26,28 @@ import_urls = [
     path("<int:batch_id>/rejected.csv", imports.rejected, name="rejected"),
 ]
 
+operation_urls = [
+    path("", operation_views.listing, name="list"),
+    path("new/", operation_views.new, name="new"),
+    path("<slug:code>/edit/", operation_views.edit, name="edit"),
+]
+
+people_urls = [
+    path("", people_views.person_list, name="list"),
+    path("<int:pk>/deactivate/", people_views.deactivate, name="deactivate"),
+    path("<int:pk>/reactivate/", people_views.reactivate, name="reactivate"),
+    path("invitations/<int:pk>/revoke/", people_views.invitation_revoke, name="revoke"),
+]
+
 token_urls = [
     path("", token_views.token_list, name="list"),
     path("<str:key>/revoke/", token_views.token_revoke, name="revoke"),
+]
+
+history_urls = [
+    path("", history_views.page, name="page"),
+    path("check/", history_views.check, name="check"),
+    path("checkpoints/<str:day>.json", history_views.checkpoint, name="checkpoint"),
 ]
 
 webhook_urls = [
@@ -45,10 +65,16 @@ urlpatterns = [
     path("", views.overview, name="overview"),
     path("", include("pledges.urls")),
     path("", include("monitoring.urls")),
+    path("setup/", views.setup, name="setup"),
+    path("setup/vocabulary/", views.load_vocabulary, name="load-vocabulary"),
+    path("operations/", include((operation_urls, "operations"))),
+    path("people/", include((people_urls, "people"))),
     path("imports/", include((import_urls, "imports"))),
     path("jobs/", include((job_urls, "jobs"))),
+    path("history/", include((history_urls, "history"))),
     path("webhooks/", include((webhook_urls, "webhooks"))),
     path("accounts/tokens/", include((token_urls, "tokens"))),
+    path("accounts/invitation/<str:secret>/", people_views.accept, name="invitation"),
     path("accounts/", include("allauth.urls")),
     path("admin/", admin.site.urls),
     path("api/v1/", include("coalition.api_urls")),

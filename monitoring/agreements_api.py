@@ -12,6 +12,7 @@ from rest_framework.response import Response
 
 from coalition.api import CoalitionViewSet, TierField, TierFilter, tier_column, visible
 from coalition.columns import Column, Columns, Kind
+from coalition.filters import UpdatedSinceFilter
 from monitoring import agreeing, coverage, provisions
 from monitoring.kinds import Facility
 from monitoring.kinds import Kind as Act
@@ -165,7 +166,7 @@ WRITES = dict.fromkeys(("create", "partial_update", "destroy"), "keep_agreements
 class AgreementFilters(filters.FilterSet):
     tier = TierFilter()
     q = filters.CharFilter(field_name="name", lookup_expr="icontains", label="Text in the name")
-    updated_since = filters.IsoDateTimeFilter(field_name="changed_at", lookup_expr="gte")
+    updated_since = UpdatedSinceFilter()
 
 
 class CountSerializer(serializers.Serializer):
@@ -257,7 +258,7 @@ class AgreementViewSet(CoalitionViewSet):
 class ProvisionFilters(filters.FilterSet):
     agreement = filters.ModelChoiceFilter(queryset=visible(Agreement), to_field_name="code")
     kind = filters.MultipleChoiceFilter(choices=Provision.Kind.choices)
-    updated_since = filters.IsoDateTimeFilter(field_name="changed_at", lookup_expr="gte")
+    updated_since = UpdatedSinceFilter()
 
 
 class ProvisionViewSet(CoalitionViewSet):
@@ -296,7 +297,7 @@ class TermFilters(filters.FilterSet):
     )
     provision = filters.ModelChoiceFilter(queryset=visible(Provision))
     party = filters.ModelChoiceFilter(queryset=visible(Party), to_field_name="code")
-    updated_since = filters.IsoDateTimeFilter(field_name="changed_at", lookup_expr="gte")
+    updated_since = UpdatedSinceFilter()
 
 
 class TermViewSet(CoalitionViewSet):

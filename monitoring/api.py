@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from coalition.access import Actor, Tier
 from coalition.api import CoalitionViewSet, TierField, tier_column, visible
 from coalition.columns import Column, Columns, Kind, Point
+from coalition.filters import UpdatedSinceFilter
 from coalition.models import ApiToken
 from monitoring import evidence, filing, triage, triage_api
 from monitoring.filters import ReportFilter
@@ -238,10 +239,12 @@ class ReportViewSet(triage_api.TriageSteps, CoalitionViewSet):
     outputs = {
         **triage_api.OUTPUTS,
         "evidence": EvidenceListSerializer,
-        "attach": EvidenceSerializer,
+        "attach": {201: EvidenceSerializer},
         "evidence_file": {(200, "application/octet-stream"): OpenApiTypes.BINARY},
     }
     creates = ("create",)
+    dear = {"attach": "uploads"}
+    largest = {"attach": evidence.LARGEST + 100_000}  # and what a form has around a file
     changes = ("partial_update", "take_back", *triage_api.CHANGES)
     worked_out = ("occurrence", "incident")  # its incident's, which may be judged or hidden without it
     write_scopes = (ApiToken.Scope.FILE_REPORTS,)
@@ -301,7 +304,7 @@ class ReportViewSet(triage_api.TriageSteps, CoalitionViewSet):
 
 class PartyFilters(filters.FilterSet):
     q = filters.CharFilter(field_name="name", lookup_expr="icontains", label="Text in the name")
-    updated_since = filters.IsoDateTimeFilter(field_name="changed_at", lookup_expr="gte")
+    updated_since = UpdatedSinceFilter()
 
 
 class PartyViewSet(CoalitionViewSet):
@@ -321,7 +324,7 @@ class SourceFilters(filters.FilterSet):
     kind = filters.MultipleChoiceFilter(choices=Source.Kind.choices)
     party = filters.ModelChoiceFilter(queryset=visible(Party), to_field_name="code")
     q = filters.CharFilter(field_name="name", lookup_expr="icontains", label="Text in the name")
-    updated_since = filters.IsoDateTimeFilter(field_name="changed_at", lookup_expr="gte")
+    updated_since = UpdatedSinceFilter()
 
 
 class SourceViewSet(CoalitionViewSet):

@@ -50,8 +50,8 @@ def cells_in(box: Box | None) -> list[int] | None:
     return h3.h3shape_to_cells(h3.LatLngPoly(corners), places.CELL_RESOLUTION)
 
 
-def within_box(rows: QuerySet, tier: int, box: Box) -> QuerySet:
-    """Keep reports or incidents whose place, as a tier sees it, lies in the box."""
+def within_box(rows: QuerySet, tier: int, box: Box, *, vague: bool = True) -> QuerySet:
+    """Keep reports or incidents whose place, as a tier sees it, lies in the box; ``vague``: also those without a cell."""
     seen = seen_place(tier)
     inside = Q(
         **{
@@ -61,5 +61,8 @@ def within_box(rows: QuerySet, tier: int, box: Box) -> QuerySet:
     )
     cells = cells_in(box)
     if cells is not None:
-        inside &= Q(**{f"{seen.cell}__in": cells}) | Q(**{f"{seen.cell}__isnull": True})  # a vague place has no cell
+        named = Q(**{f"{seen.cell}__in": cells})
+        inside &= named | Q(**{f"{seen.cell}__isnull": True}) if vague else named  # a vague place has no cell
+    elif not vague:
+        inside &= Q(**{f"{seen.cell}__isnull": False})
     return rows.filter(inside)

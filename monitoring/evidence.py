@@ -3,9 +3,9 @@
 A file is only ever handed out as an attachment, to who may see its report: what is in it is somebody else's.
 """
 
-import errno
 import hashlib
 import uuid
+from collections.abc import Iterable
 from typing import BinaryIO
 
 import filetype
@@ -13,8 +13,9 @@ from django.core.exceptions import ValidationError
 from django.core.files import File
 from django.http import Http404
 
+from coalition import disk
 from coalition.access import acting_as, actor_of, demand
-from coalition.editing import Refused, lock
+from coalition.editing import lock
 from coalition.imports.staging import clean_name
 from monitoring.models import Evidence, Report
 
@@ -57,17 +58,10 @@ KINDS = "Photos, film, sound, PDF, plain text and ZIP are kept."
 MARKUP = (b"<!doctype", b"<html", b"<svg", b"<?xml", b"<script", b"<!--", b"<body", b"<head", b"<?php", b"#!")
 
 
-class NoRoom(Refused):
-    """The disk is full."""
-
-    status = 507
-    code = "no_room"
-
-
 def attach(report_id: int, file: File, *, by) -> Evidence:
     """Keep a file with a report and return it; the same content again returns what is there.
 
-    ``file`` has a name, a size and chunks, as Django's uploads have. Raise Http404, PermissionDenied, NoRoom, and
+    ``file`` has a name, a size and chunks, as Django's uploads have. Raise Http404, PermissionDenied, ``disk.NoRoom``, and
     ValidationError for a file that is empty, too large, or of a type that is not kept, whatever its name says.
     """
     with acting_as(by):
@@ -92,6 +86,22 @@ def attach(report_id: int, file: File, *, by) -> Evidence:
         )
         _keep(kept, file)
         return kept
+
+
+def attach_all(report_id: int, files: Iterable[File], *, by) -> list[Evidence]:
+    """Keep all of the files or none; return them. Raises what ``attach`` raises."""
+    kept: list[Evidence] = []
+    before = set(Evidence.objects.filter(report=report_id).values_list("pk", flat=True))
+    try:
+        with acting_as(by):
+            for file in files:
+                kept.append(attach(report_id, file, by=by))
+    except BaseException:
+        for each in kept:
+            if each.pk not in before:  # the row is taken back with the transaction, the file is not
+                each.file.delete(save=False)
+        raise
+    return kept
 
 
 def open_seen(report_id: int, evidence_id: int, *, by) -> tuple[Evidence, BinaryIO]:
@@ -140,12 +150,9 @@ def _digest(file: File) -> str:
 
 def _keep(kept: Evidence, file: File) -> None:
     """Write file and row, or neither."""
+    disk.keep(kept.file, uuid.uuid4().hex, File(file))  # their name means nothing to the disk
     try:
-        kept.file.save(uuid.uuid4().hex, File(file), save=False)  # their name means nothing to the disk
         kept.save()
-    except BaseException as error:
-        if kept.file:
-            kept.file.delete(save=False)
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise NoRoom("There is no room left to keep the file. Nothing of it was saved.") from error
+    except BaseException:
+        kept.file.delete(save=False)
         raise

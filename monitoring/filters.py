@@ -5,7 +5,7 @@ Places are asked for as the viewer's tier sees them, so that no filter tells mor
 
 import math
 import re
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import django_filters
 from django import forms
@@ -18,6 +18,7 @@ from drf_spectacular.utils import extend_schema_field
 
 from coalition.access import Tier, actor_of
 from coalition.editing import FIRST_DAY, LAST_DAY, is_id
+from coalition.filters import UpdatedSinceFilter
 from coalition.forms import DayInput
 from coalition.models import Sector
 from monitoring.boxes import Box, within_box
@@ -41,8 +42,8 @@ class DayOrInstantField(forms.CharField):
             found = None
         if found is None or not FIRST_DAY.year <= found.year <= LAST_DAY.year:
             raise ValidationError("Enter a day (2025-03-20) or an instant (2025-03-20T12:00:00Z).")
-        if isinstance(found, datetime) and timezone.is_naive(found):
-            found = timezone.make_aware(found)
+        if isinstance(found, datetime):
+            found = timezone.make_aware(found) if timezone.is_naive(found) else found.astimezone(UTC)
         return found
 
 
@@ -126,7 +127,7 @@ class ReportFilter(django_filters.FilterSet):
     incident = django_filters.ModelChoiceFilter(queryset=Incident.objects.none(), label="Incident")
     dataset = django_filters.CharFilter(label="Data set")
     external_id = django_filters.CharFilter(label="Id in the data set")
-    updated_since = django_filters.IsoDateTimeFilter(field_name="changed_at", lookup_expr="gte", label="Changed since")
+    updated_since = UpdatedSinceFilter()
 
     class Meta:
         model = Report

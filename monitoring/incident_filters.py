@@ -5,6 +5,7 @@ from django.db.models import Q, QuerySet
 
 from coalition.access import Tier, actor_of
 from coalition.editing import is_id
+from coalition.filters import UpdatedSinceFilter
 from coalition.models import Sector
 from monitoring.filters import DayOrInstantFilter, ticks
 from monitoring.kinds import KINDS_OF, Family, Kind
@@ -37,7 +38,7 @@ class IncidentFilter(django_filters.FilterSet):
         queryset=Party.objects.order_by("name"), to_field_name="code", label="Attributed to"
     )
     merged = django_filters.BooleanFilter(method="merged_away", label="Merged into another")
-    updated_since = django_filters.IsoDateTimeFilter(field_name="changed_at", lookup_expr="gte", label="Changed since")
+    updated_since = UpdatedSinceFilter()
 
     class Meta:
         model = Incident

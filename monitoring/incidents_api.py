@@ -190,6 +190,7 @@ class ResponseInput(serializers.Serializer):
 
 class ResponseSerializer(serializers.ModelSerializer):
     party = serializers.CharField(source="party.code")
+    source_url = serializers.CharField(help_text="Empty when there is none")
 
     class Meta:
         model = PartyResponse
@@ -250,8 +251,14 @@ class IncidentViewSet(CoalitionViewSet):
         "verify": VerifyInput,
         "respond": ResponseInput,
     }
-    outputs = {"steps": StepsSerializer, "responses": ResponsesSerializer, "respond": ResponseSerializer}
+    outputs = {
+        "steps": StepsSerializer,
+        "responses": ResponsesSerializer,
+        "respond": {201: ResponseSerializer},
+        "take_back": {200: INCIDENTS.serializer, 204: None},
+    }
     creates = ("create", "respond")
+    compares = ("create",)
     changes = ("partial_update", "merge", "split", "take_back", "judge", "verify")
     write_scopes = (ApiToken.Scope.FILE_REPORTS,)
     write_actions = {

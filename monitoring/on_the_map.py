@@ -12,12 +12,12 @@ from typing import Any
 
 import h3.api.basic_int as h3
 from django.db import connection
-from django.db.models import F, Q, QuerySet, Sum
+from django.db.models import Case, F, Q, QuerySet, Sum, Value, When
 
 from coalition.access import Tier, actor_of
 from monitoring import places
 from monitoring.boxes import MARGIN, Box, cells_in, within_box
-from monitoring.models import CountedTally, HexCount, HexMonth, Incident, Report
+from monitoring.models import CountedTally, HexCount, HexMonth, HexMonthSlice, Incident, Report
 from monitoring.placing import seen_place
 from monitoring.seeing import COARSER_BY_M
 
@@ -162,12 +162,18 @@ def hexes_of(tier: int, asked: Asked) -> list[Hex]:
     for rows in _rollups(asked, tier):
         if cells is not None:  # an index search for each; for a bigger box it is cheaper to read all
             rows = rows.filter(cell__in=cells)
-        counted = rows.order_by().values_list("cell").annotate(Sum("events"), Sum("reports"))
+        counted = (
+            rows.order_by().values_list("cell").annotate(sum_events=_signed("events"), sum_reports=_signed("reports"))
+        )
         for cell, events, reports in counted:
             both = sums[cell]
             both[0] += events
             both[1] += reports
-    return [Hex(cell, *both) for cell, both in sums.items() if asked.box is None or _touches(cell, asked.box)]
+    return [
+        Hex(cell, max(0, events), max(0, reports))
+        for cell, (events, reports) in sums.items()
+        if (events > 0 or reports > 0) and (asked.box is None or _touches(cell, asked.box))
+    ]
 
 
 def daily_within(tier: int, asked: Asked) -> QuerySet[HexCount]:
@@ -177,26 +183,83 @@ def daily_within(tier: int, asked: Asked) -> QuerySet[HexCount]:
     return counted.filter(day__range=(asked.first, asked.last)).order_by()
 
 
+@dataclass(frozen=True)
+class Cover:
+    """Days as whole months, days besides, and days of those months that are not asked for; any of them may be empty."""
+
+    months: tuple[date, ...]
+    more: tuple[date, ...]
+    less: tuple[date, ...]
+
+
+def cover(first: date, last: date) -> Cover:
+    """Return the days from first to last (both count) in the fewest rows to read.
+
+    A month is taken whole, and what is not asked of it taken off again, where more than half of it is asked for.
+    """
+    months: list[date] = []
+    more: list[date] = []
+    less: list[date] = []
+    month = _month_of(first)
+    while month <= last:
+        after = _month_of(month + timedelta(days=31))
+        days = [month + timedelta(days=number) for number in range((after - month).days)]
+        asked = [day for day in days if first <= day <= last]
+        if 2 * len(asked) > len(days):
+            months.append(month)
+            less += [day for day in days if not first <= day <= last]
+        else:
+            more += asked
+        month = after
+    return Cover(tuple(months), tuple(more), tuple(less))
+
+
 def _rollups(asked: Asked, tier: int) -> list[QuerySet]:
-    """Return querysets that together hold the days once: whole months from HexMonth, the rest from HexCount."""
-    let_pass = matching(asked)
-    days = HexCount.objects.seen_at(tier).filter(let_pass, cell__isnull=False)
-    first_month = _month_from(asked.first)
-    after_last = _month_of(asked.last + timedelta(days=1))
-    if first_month >= after_last:
-        return [days.filter(day__range=(asked.first, asked.last))]
-    months = HexMonth.objects.seen_at(tier).filter(let_pass, month__gte=first_month, month__lt=after_last)
-    edges = Q(day__range=(asked.first, first_month - timedelta(days=1))) | Q(day__range=(after_last, asked.last))
-    return [months, days.filter(edges)]
+    """Return querysets that together hold the days once, each row with the ``sign`` that it counts with.
+
+    A question about at most one dimension reads its months from HexMonthSlice, any other from HexMonth. While months
+    wait to be counted anew, a day that is taken off them may be newer than they are.
+    """
+    taken = cover(asked.first, asked.last)
+    found = []
+    if taken.months:
+        slices = _slices(asked)
+        months = HexMonth.objects.filter(matching(asked)) if slices is None else slices
+        months = months.filter(tier=tier, month__range=(taken.months[0], taken.months[-1]))
+        found.append(months.annotate(sign=Value(1)))
+    if taken.more or taken.less:
+        days = HexCount.objects.seen_at(tier).filter(matching(asked), cell__isnull=False)
+        days = days.filter(day__in=[*taken.more, *taken.less])
+        found.append(days.annotate(sign=Case(When(day__in=taken.less, then=-1), default=1)))
+    return found
+
+
+def _signed(name: str) -> Sum:
+    return Sum(F(name) * F("sign"))
+
+
+def _slices(asked: Asked) -> QuerySet[HexMonthSlice] | None:
+    """Return the slices that answer a question about at most one dimension, or None."""
+    of = HexMonthSlice.Axis
+    wanted = [
+        (axis, [str(value) for value in values])
+        for axis, values in (
+            (of.KIND, asked.kinds),
+            (of.OCCURRENCE, asked.occurrences),
+            (of.SOURCE_CLASS, (asked.source_class,) if asked.source_class else ()),
+            (of.ACCUSED, () if asked.accused is None else (asked.accused,)),
+            (of.SECTOR, () if asked.sector is None else (asked.sector,)),
+        )
+        if values
+    ]
+    if len(wanted) > 1:
+        return None
+    [(axis, values)] = wanted or [(of.ALL, [""])]
+    return HexMonthSlice.objects.filter(axis=axis, value__in=values)
 
 
 def _month_of(day: date) -> date:
     return day.replace(day=1)
-
-
-def _month_from(day: date) -> date:
-    """Return the first day of the first month that begins on ``day`` or later."""
-    return day if day.day == 1 else _month_of(_month_of(day) + timedelta(days=32))
 
 
 def matching(asked: Asked) -> Q:
@@ -277,15 +340,17 @@ def points(user: Any, asked: Asked, limit: int) -> list[Dot]:
 def _dots(noun: str, rows: QuerySet, user: Any, asked: Asked, limit: int) -> list[Dot]:
     tier = actor_of(user).tier
     columns = seen_place(tier)
-    rows = rows.filter(occurred_on__range=(asked.first, asked.last), **{f"{columns.cell}__isnull": False})
+    rows = rows.filter(occurred_on__range=(asked.first, asked.last))
     if asked.kinds:
         rows = rows.filter(kind__in=asked.kinds)
     if asked.accused is not None:
         rows = rows.filter(accused=asked.accused)
     if asked.sector is not None:
         rows = rows.filter(**{columns.sector: asked.sector})
-    if asked.box is not None:
-        rows = within_box(rows, tier, asked.box)
+    if asked.box is None:
+        rows = rows.filter(**{f"{columns.cell}__isnull": False})
+    else:
+        rows = within_box(rows, tier, asked.box, vague=False)
     named = ("id", columns.longitude, columns.latitude, "place_precision_m", "sensitive", "place_name")
     values = rows.order_by().values_list(*named, "kind", "accused_id", "occurred_from", "occurrence")[:limit]
     return [

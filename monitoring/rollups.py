@@ -2,7 +2,7 @@
 
 An **event** is an incident, or a report in scope that is not merged. Each tier counts exactly the rows it sees, by the
 place columns it sees: an incident it may not see is invisible, so the reports of it that it does see count as unmerged.
-``HexCount`` is counted from the rows; ``DailyCount`` and ``HexMonth`` are sums of it.
+``HexCount`` is counted from the rows; ``DailyCount`` and ``HexMonth`` are sums of it, ``HexMonthSlice`` of ``HexMonth``.
 
 Keys of marks: ``2026-03-20`` for a whole day, ``2026-03-20:608...`` for one cell of it (0: what has no cell), and
 ``incident:7`` or ``source:3`` for the rows that hang on one, which are looked up here. Who has counted days marks
@@ -11,7 +11,7 @@ Keys of marks: ``2026-03-20`` for a whole day, ``2026-03-20:608...`` for one cel
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 from django.db import connection
 from django.utils import timezone
@@ -152,6 +152,10 @@ def _first(day: date) -> date:
     return day.replace(day=1)
 
 
+def _next(month: date) -> date:
+    return _first(month + timedelta(days=31))
+
+
 # --- from rows to counts, in SQL -------------------------------------------------------------
 
 
@@ -268,36 +272,62 @@ def _sum_days(days: list[date]) -> None:
             )
 
 
+# Tiers are named, though all are meant, where an index begins with them.
+MONTHS = f"""
+INSERT INTO monitoring_hexmonth (tier, month, cell, {DIMENSIONS}, events, reports)
+SELECT tier, %(month)s::date, cell, {DIMENSIONS}, {SUMS} FROM monitoring_hexcount
+WHERE tier = ANY(%(tiers)s) AND day >= %(month)s AND day < %(until)s AND cell IS NOT NULL
+GROUP BY tier, cell, {DIMENSIONS}
+"""
+SQUARES = f"""
+INSERT INTO monitoring_hexmonth (tier, month, cell, {DIMENSIONS}, events, reports)
+WITH {{wanted}} SELECT tier, month, counted.cell, {DIMENSIONS}, {SUMS}
+FROM wanted JOIN monitoring_hexcount AS counted ON counted.cell = wanted.cell
+    AND counted.day >= wanted.month AND counted.day < wanted.until
+GROUP BY tier, month, counted.cell, {DIMENSIONS}
+"""
+SLICES = """
+INSERT INTO monitoring_hexmonthslice (tier, month, cell, axis, value, events, reports)
+SELECT tier, month, cell,
+    CASE grouping(kind, accused_id, occurrence, source_class, sector_id)
+        WHEN 15 THEN 'kind' WHEN 23 THEN 'accused' WHEN 27 THEN 'occurrence' WHEN 29 THEN 'source_class'
+        WHEN 30 THEN 'sector' ELSE '' END,
+    coalesce(kind, accused_id::text, occurrence, source_class, sector_id::text, ''), sum(events), sum(reports)
+FROM monitoring_hexmonth AS counted {of}
+GROUP BY tier, month, cell, GROUPING SETS ((), (kind), (accused_id), (occurrence), (source_class), (sector_id))
+"""
+
+
 def _sum_months(months: Iterable[date]) -> None:
     with connection.cursor() as cursor:
         for month in sorted(months):
-            cursor.execute("DELETE FROM monitoring_hexmonth WHERE month = %s", [month])
-            cursor.execute(
-                f"INSERT INTO monitoring_hexmonth (tier, month, cell, {DIMENSIONS}, events, reports)"
-                f" SELECT tier, %s::date, cell, {DIMENSIONS}, {SUMS} FROM monitoring_hexcount"
-                " WHERE day >= %s::date AND day < %s::date + interval '1 month' AND cell IS NOT NULL"
-                f" GROUP BY tier, cell, {DIMENSIONS}",
-                [month, month, month],
-            )
+            asked = {"month": month, "until": _next(month), "tiers": [int(tier) for tier in Tier]}
+            for table in ("hexmonth", "hexmonthslice"):
+                cursor.execute(
+                    f"DELETE FROM monitoring_{table} WHERE tier = ANY(%(tiers)s) AND month = %(month)s", asked
+                )
+            cursor.execute(MONTHS, asked)
+            cursor.execute(SLICES.format(of="WHERE tier = ANY(%(tiers)s) AND month = %(month)s"), asked)
 
 
 def _sum_squares(squares: Iterable[tuple[date, int]]) -> None:
     if not squares:
         return
     pairs = sorted(squares)
-    asked = {"months": [month for month, _ in pairs], "cells": [cell for _, cell in pairs]}
-    wanted = "wanted AS (SELECT * FROM unnest(%(months)s::date[], %(cells)s::bigint[]) AS wanted (month, cell))"
+    months = [month for month, _ in pairs]
+    asked = {"months": months, "until": [_next(month) for month in months], "cells": [cell for _, cell in pairs]}
+    wanted = (  # the end is given as a day: worked out in SQL, it would be none, and the index could not stop there
+        "wanted AS (SELECT * FROM unnest(%(months)s::date[], %(until)s::date[], %(cells)s::bigint[])"
+        " AS wanted (month, until, cell))"
+    )
     with connection.cursor() as cursor:
+        for table in ("hexmonth", "hexmonthslice"):
+            cursor.execute(
+                f"WITH {wanted} DELETE FROM monitoring_{table} AS counted USING wanted"
+                " WHERE counted.month = wanted.month AND counted.cell = wanted.cell",
+                asked,
+            )
+        cursor.execute(SQUARES.format(wanted=wanted), asked)
         cursor.execute(
-            f"WITH {wanted} DELETE FROM monitoring_hexmonth AS counted USING wanted"
-            " WHERE counted.month = wanted.month AND counted.cell = wanted.cell",
-            asked,
-        )
-        cursor.execute(
-            f"INSERT INTO monitoring_hexmonth (tier, month, cell, {DIMENSIONS}, events, reports)"
-            f" WITH {wanted} SELECT tier, month, counted.cell, {DIMENSIONS}, {SUMS}"
-            " FROM wanted JOIN monitoring_hexcount AS counted ON counted.cell = wanted.cell"
-            " AND counted.day >= wanted.month AND counted.day < wanted.month + interval '1 month'"
-            f" GROUP BY tier, month, counted.cell, {DIMENSIONS}",
-            asked,
+            SLICES.format(of=f"WHERE (month, cell) IN (WITH {wanted} SELECT month, cell FROM wanted)"), asked
         )

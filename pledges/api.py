@@ -15,6 +15,7 @@ from coalition.access import Actor, seen_by
 from coalition.api import CoalitionViewSet, TierField, tier_column, visible
 from coalition.columns import Column, Columns, Kind
 from coalition.editing import compare
+from coalition.filters import UpdatedSinceFilter
 from coalition.models import ApiToken, Condition, Nation, Operation
 from coalition.refusals import Conflict
 from pledges import allocating, declaring, ladder, requiring
@@ -45,7 +46,7 @@ UNIT = Column("unit", "capability__unit", hxl="#indicator+unit", example="person
 class CapabilityFilters(filters.FilterSet):
     category = filters.MultipleChoiceFilter(choices=Capability.Category.choices)
     q = filters.CharFilter(field_name="name", lookup_expr="icontains", label="Text in the name")
-    updated_since = filters.IsoDateTimeFilter(field_name="changed_at", lookup_expr="gte")
+    updated_since = UpdatedSinceFilter()
 
 
 class CapabilityViewSet(CoalitionViewSet):
@@ -461,7 +462,7 @@ class AllocationFilters(filters.FilterSet):
     )
     pledge = filters.ModelMultipleChoiceFilter(queryset=visible(Pledge))
     requirement = filters.ModelMultipleChoiceFilter(queryset=visible(Requirement))
-    updated_since = filters.IsoDateTimeFilter(field_name="changed_at", lookup_expr="gte")
+    updated_since = UpdatedSinceFilter()
 
 
 class AllocationViewSet(CoalitionViewSet):

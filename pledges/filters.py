@@ -10,6 +10,7 @@ from django.db.models import Q, QuerySet
 
 from coalition.access import Tier
 from coalition.editing import is_id
+from coalition.filters import UpdatedSinceFilter
 from coalition.models import Condition, Nation, Sector
 from pledges.counting import BLOCKED, LEVELS
 from pledges.models import Capability, Pledge, Requirement, superseded_for
@@ -66,7 +67,7 @@ class PledgeFilter(django_filters.FilterSet):
     illustrative = YesNoFilter(label="Illustrative")
     on_ladder = YesNoFilter(method="still_on_ladder", label="On the ladder")
     superseded = YesNoFilter(method="replaced", label="Superseded")
-    updated_since = django_filters.IsoDateTimeFilter(field_name="changed_at", lookup_expr="gte", label="Changed since")
+    updated_since = UpdatedSinceFilter()
 
     class Meta:
         model = Pledge
@@ -142,7 +143,7 @@ class RequirementFilter(django_filters.FilterSet):
     on = django_filters.DateFilter(method="active_on", label="Active on")
     tier = django_filters.ChoiceFilter(method="of_tier", choices=TIERS, label="Release tier")
     up_to = django_filters.ChoiceFilter(method="up_to_tier", choices=TIERS, label="Seen at tier")
-    updated_since = django_filters.IsoDateTimeFilter(field_name="changed_at", lookup_expr="gte", label="Changed since")
+    updated_since = UpdatedSinceFilter()
 
     class Meta:
         model = Requirement

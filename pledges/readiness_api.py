@@ -396,6 +396,7 @@ class ReadinessViewSet(ApiViewSet):
     """How ready the coalition is on a day: the stored answers that the dashboards show. Worst first."""
 
     asks = ("what_if",)
+    dear = {"what_if": "what-if"}
     inputs = {"what_if": WhatIfInput}
     write_actions = {"what_if": "see_planning"}
 

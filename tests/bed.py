@@ -40,6 +40,8 @@ def _clean_environment() -> None:
         os.environ.pop(f"{name}_FILE", None)
     os.environ["DJANGO_SETTINGS_MODULE"] = "coalition.settings"
     os.environ["SECRET_KEY"] = "known-to-everyone-for-tests-only"
+    for scope in ("REQUESTS", "FILES", "WHAT_IF", "UPLOADS"):
+        os.environ[f"API_{scope}_PER_MINUTE"] = "0"  # nobody is in so much of a hurry as a test
 
 
 def _start_engines() -> Path:

@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,15 +32,18 @@ def eventually(claim: Callable[[], object], *, within_s: float = 30.0) -> None:
 class Product:
     """A running copy with engines of its own, safe after a power cut like a real one."""
 
-    def __init__(self, data_dir: Path, *, demo: bool):
+    def __init__(self, data_dir: Path, *, demo: bool, inside: Sequence[str] = (), **environment: str):
+        """``inside``: the words of a command that runs the words that follow; ``environment``: more of it."""
         self.data_dir = data_dir
         self.port = embedded.free_port()
         self.address = f"http://127.0.0.1:{self.port}"
         ours = {"DATA_DIR": str(data_dir), "PORT": str(self.port), "DEMO": str(int(demo))}
-        self._environment = {name: value for name, value in os.environ.items() if name != "REDIS_URL"} | ours
+        self._environment = (
+            {name: value for name, value in os.environ.items() if name != "REDIS_URL"} | ours | environment
+        )
         self._output = (data_dir / "up.log").open("w+")
         self.process = subprocess.Popen(
-            [sys.executable, "manage.py", "up"],
+            [*inside, sys.executable, "manage.py", "up"],
             cwd=ROOT, env=self._environment, stdout=self._output, stderr=subprocess.STDOUT,
         )  # fmt: skip
 
@@ -106,11 +109,11 @@ class Product:
 
 
 @contextmanager
-def running_product(data_dir: Path, *, demo: bool = False) -> Iterator[Product]:
-    """Run a fresh copy in this folder for the length of the block."""
+def running_product(data_dir: Path, *, demo: bool = False, **more) -> Iterator[Product]:
+    """Run a fresh copy in this folder for the length of the block; ``more`` as ``Product`` takes it."""
     shutil.rmtree(data_dir, ignore_errors=True)
     data_dir.mkdir(parents=True, mode=0o711)
-    product = Product(data_dir, demo=demo)
+    product = Product(data_dir, demo=demo, **more)
     try:
         product.wait_until_up()
         yield product

@@ -27,7 +27,7 @@ from django.db.models import Case, CharField, F, Q, TextField, Value, When
 from django.db.models.functions import Now
 from django.http import Http404
 
-from coalition import jobs, stale
+from coalition import disk, jobs, stale
 from coalition.access import acting_as, can, demand
 from coalition.editing import Refused, VersionStale, lock, seeing_all
 from coalition.imports import cells, identity, mapping
@@ -177,7 +177,8 @@ def upload(
 
     With ``chosen`` the rows are tried by that mapping as soon as they are read; where it does not fit, the batch says why.
 
-    Raise PermissionDenied; ValidationError on ``file`` when it is empty or too large, on ``profile`` for an unknown one.
+    Raise PermissionDenied; ValidationError on ``file`` when it is empty or too large, on ``profile`` for an unknown one;
+    ``disk.NoRoom``.
     """
     kind = profiles().get(profile)
     if kind is None:
@@ -213,7 +214,7 @@ def upload(
         mapping=chosen.to_json() if chosen else {},
     )
     file.seek(0)
-    batch.file.save(uuid4().hex, file, save=False)  # under a name of ours: theirs means nothing to the disk
+    disk.keep(batch.file, uuid4().hex, file)  # under a name of ours: theirs means nothing to the disk
     try:
         with transaction.atomic():
             batch.save()

@@ -10,6 +10,7 @@ from monitoring.models.counts import (
     DailyCount,
     HexCount,
     HexMonth,
+    HexMonthSlice,
     Tally,
 )
 from monitoring.models.incidents import (
@@ -81,6 +82,7 @@ __all__ = [
     "Evidence",
     "HexCount",
     "HexMonth",
+    "HexMonthSlice",
     "Incident",
     "IncidentQuerySet",
     "IncidentStep",

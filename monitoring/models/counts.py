@@ -131,7 +131,7 @@ class HexMonth(Tally):
 
     class Meta:
         indexes = [
-            models.Index(fields=["month", "cell"]),
+            models.Index(fields=["cell", "month"], name="hex_month_of_cell"),
             models.Index(
                 fields=["tier", "month"],
                 include=["cell", "kind", "accused", "occurrence", "source_class", "sector", "events", "reports"],
@@ -141,6 +141,44 @@ class HexMonth(Tally):
 
     def __str__(self):
         return f"{self.month:%Y-%m} {self.cell} {self.kind}: {self.events}"
+
+
+class HexMonthSlice(models.Model):
+    """``HexMonth`` summed over all its dimensions but one, or over all: what a map of years asks most reads few rows.
+
+    A question that asks of two dimensions at once is answered by ``HexMonth``.
+    """
+
+    class Axis(models.TextChoices):
+        ALL = "", "All"
+        KIND = "kind", "Kind"
+        ACCUSED = "accused", "Accused"
+        OCCURRENCE = "occurrence", "Occurrence"
+        SOURCE_CLASS = "source_class", "Source class"
+        SECTOR = "sector", "Sector"
+
+    tier = models.PositiveSmallIntegerField(choices=Tier)
+    month = models.DateField(help_text="The first day of the month")
+    cell = models.BigIntegerField()
+    axis = models.CharField(max_length=12, choices=Axis, blank=True)
+    value = models.CharField(max_length=20, blank=True, help_text="A word or an id; empty for none, and for all")
+    events = models.IntegerField()
+    reports = models.IntegerField()
+
+    objects = CountQuerySet.as_manager()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["month", "cell"], name="hex_slice_month_and_cell"),
+            models.Index(
+                fields=["tier", "axis", "value", "month"],
+                include=["cell", "events", "reports"],
+                name="hex_slice_of_months",
+            ),
+        ]
+
+    def __str__(self):
+        return f"{self.month:%Y-%m} {self.cell} {self.axis}={self.value}: {self.events}"
 
 
 class CoverageQuerySet(models.QuerySet):

@@ -208,8 +208,8 @@ class Report(Place, Record):
             models.Index(fields=["incident"], condition=Q(incident__isnull=False), name="report_of_incident"),
             models.Index(fields=["duplicate_of"], condition=Q(duplicate_of__isnull=False), name="report_duplicates"),
             models.Index(fields=["batch"], condition=Q(batch__isnull=False), name="report_of_batch"),
-            models.Index(fields=["cell"], name="report_cell"),
-            models.Index(fields=["coalition_cell"], name="report_coalition_cell"),
+            models.Index(fields=["cell", "occurred_on"], name="report_cell_and_day"),
+            models.Index(fields=["coalition_cell", "occurred_on"], name="report_coalition_cell_and_day"),
         ]
 
     def __str__(self):

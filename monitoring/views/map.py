@@ -133,9 +133,10 @@ def _newest(request: HttpRequest, asked: Asked) -> dict | None:
 
 def _shown(request: HttpRequest, shown: Picture) -> dict:
     parties = dict(Party.objects.values_list("pk", "name"))
+    elsewhere = _elsewhere(request)
     return {
         "picture": shown,
-        "hex_rows": [_hex_row(each) for each in shown.hexes[:ROWS]],
+        "hex_rows": [_hex_row(each, elsewhere) for each in shown.hexes[:ROWS]],
         "point_rows": [_point_row(dot, parties) for dot in shown.points[:ROWS]],
         "rows": ROWS,
         "drawing": {
@@ -167,7 +168,16 @@ def _drawn(dot: Dot) -> list:
     ]
 
 
-def _hex_row(each: Hex) -> dict:
+def _elsewhere(request: HttpRequest) -> str:
+    """Return the address of the same question without its part of the map, ready for another one."""
+    query = request.GET.copy()
+    for name in ("bbox", "zoom"):
+        query.pop(name, None)
+    rest = query.urlencode()
+    return f"{request.path}?{rest}{'&' if rest else ''}"
+
+
+def _hex_row(each: Hex, elsewhere: str) -> dict:
     middle, box = each.middle, each.box
     near = gazetteer.nearest(round(middle.longitude, 2), round(middle.latitude, 2))
     return {
@@ -177,7 +187,7 @@ def _hex_row(each: Hex) -> dict:
         "mgrs": places.as_mgrs(middle),
         "events": each.events,
         "reports": each.reports,
-        "bbox": f"{box.west:.3f},{box.south:.3f},{box.east:.3f},{box.north:.3f}",
+        "href": f"{elsewhere}bbox={box.west:.3f},{box.south:.3f},{box.east:.3f},{box.north:.3f}&zoom=9",
     }
 
 

@@ -16,6 +16,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from coalition import editing
 from coalition.access import actor_of, can
 from coalition.complaints import sentences, show, two_versions
+from coalition.disk import NoRoom
 from coalition.history import changes_of
 from coalition.pages import MOST_COUNTED, for_members, keyset_page_of, page_or_part
 from coalition.renderers import EXPORTS
@@ -109,7 +110,7 @@ def report_new(request: HttpRequest) -> HttpResponse:
             answer = editing.once(request, lambda: _filed(request, form))
         except filing.Doubtful as doubtful:
             form.ask(doubtful)
-        except (ValidationError, evidence.NoRoom) as error:
+        except (ValidationError, NoRoom) as error:
             show(form, _named(error))
         else:
             if not answer.replayed:
@@ -136,8 +137,7 @@ def _filed(request: HttpRequest, form: ReportForm) -> editing.Answer:
     """The report and its files, or neither."""
     with transaction.atomic():
         made = filing.file(form.draft(), by=request.user, confirmed=form.cleaned_data["confirmed"])
-        for file in form.cleaned_data["files"]:
-            evidence.attach(made.pk, file, by=request.user)
+        evidence.attach_all(made.pk, form.cleaned_data["files"], by=request.user)
     return editing.Answer.redirect(made.get_absolute_url())
 
 
@@ -231,10 +231,8 @@ def evidence_new(request: HttpRequest, report_id: int) -> HttpResponse:
     thing = _report_seen_by(request, report_id)
     files = request.FILES.getlist("files")
     try:
-        with transaction.atomic():
-            for file in files:
-                evidence.attach(thing.pk, file, by=request.user)
-    except (ValidationError, evidence.NoRoom) as error:
+        evidence.attach_all(thing.pk, files, by=request.user)
+    except ValidationError as error:
         messages.error(request, sentences(error))
     else:
         if files:

@@ -25,7 +25,7 @@ import pyarrow.csv
 ROOT = Path(__file__).resolve().parents[2]
 AT_ONCE = 50_000
 DATASET = "made-up"
-FIRST_DAY, DAYS = np.datetime64("2025-11-01"), 365  # before today, so that none lies in the future
+AFTER_LAST_DAY, DAYS = np.datetime64("2026-11-01"), 365  # before today, so that none lies in the future
 
 # A made-up line of contact: corners (longitude, latitude) through which it runs, roughly where one may be thought of.
 LINE = np.array(
@@ -76,24 +76,29 @@ def _clusters(rng: np.random.Generator) -> Clusters:
     return Clusters(points[:, 0], points[:, 1], rng.uniform(0.01, 0.08, len(points)), share / share.sum())
 
 
-def chunks(n: int, seed: int) -> Iterator[dict[str, np.ndarray]]:
-    """Yield n reports, at most AT_ONCE at a time, as arrays by name; texts are arrays of objects."""
+def chunks(
+    n: int, seed: int, days: int = DAYS, until: np.datetime64 = AFTER_LAST_DAY
+) -> Iterator[dict[str, np.ndarray]]:
+    """Yield n reports of so many days before ``until``, at most AT_ONCE at a time, as arrays by name.
+
+    Texts are arrays of objects.
+    """
     rng = np.random.default_rng(seed)
     clusters = _clusters(rng)
-    days = rng.lognormal(0, 0.5, DAYS)
-    days[rng.integers(DAYS)] = days.mean() * 10
-    days /= days.sum()
+    shares = rng.lognormal(0, 0.5, days)
+    shares[rng.integers(days)] = shares.mean() * 10
+    shares /= shares.sum()
     hours = 1 + 0.6 * np.sin((np.arange(24) - 14) / 24 * 2 * np.pi)
     for start in range(0, n, AT_ONCE):
         size = min(AT_ONCE, n - start)
-        yield _chunk(rng, clusters, days, hours / hours.sum(), start, size)
+        yield _chunk(rng, clusters, until, shares, hours / hours.sum(), start, size)
 
 
 def _chunk(
-    rng, clusters: Clusters, days: np.ndarray, hours: np.ndarray, start: int, size: int
+    rng, clusters: Clusters, until: np.datetime64, shares: np.ndarray, hours: np.ndarray, start: int, size: int
 ) -> dict[str, np.ndarray]:
     cluster = rng.choice(len(clusters.share), size, p=clusters.share)
-    at = FIRST_DAY + rng.choice(DAYS, size, p=days)
+    at = until - len(shares) + rng.choice(len(shares), size, p=shares)
     at = at.astype("datetime64[m]") + rng.choice(24, size, p=hours) * 60 + rng.integers(0, 60, size)
     is_span = rng.random(size) < 0.2
     kind = np.array(KINDS, object)[rng.choice(len(KINDS), size, p=KIND_SHARES)]
@@ -155,8 +160,18 @@ def _text(name: str, values: np.ndarray) -> np.ndarray:
     return values.astype(str).astype(object) if values.dtype != object else values
 
 
-def load(owner_url: str, n: int, seed: int = 1, *, dataset: str = DATASET) -> int:
+def load(
+    owner_url: str,
+    n: int,
+    seed: int = 1,
+    *,
+    dataset: str = DATASET,
+    days: int = DAYS,
+    until: np.datetime64 = AFTER_LAST_DAY,
+) -> int:
     """COPY n finished reports straight into the table, past row-level security, and return how many there are now.
+
+    They lie in so many ``days`` before ``until``.
 
     ``owner_url`` is the address of the database for its owner. Needs Django set up; sectors that there are by now are
     taken into account.
@@ -169,7 +184,7 @@ def load(owner_url: str, n: int, seed: int = 1, *, dataset: str = DATASET) -> in
         sources, parties = ensure_names()
         areas = Areas(Sector.objects.all())
     with psycopg.connect(owner_url) as connection, connection.cursor() as cursor:
-        for chunk in chunks(n, seed):
+        for chunk in chunks(n, seed, days, until):
             copy(cursor, finished(chunk, sources, parties, areas, dataset))
         found = cursor.execute("SELECT count(*) FROM monitoring_report").fetchone()
     return found[0]

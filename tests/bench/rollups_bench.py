@@ -28,7 +28,7 @@ from django.test.utils import CaptureQueriesContext
 from coalition.access import SYSTEM, Role, acting_as
 from coalition.models import Stale
 from monitoring import rollups
-from monitoring.models import DailyCount, HexCount, HexMonth, Incident, Report
+from monitoring.models import DailyCount, HexCount, HexMonth, HexMonthSlice, Incident, Report
 from tests.bench import made_up_reports
 from tests.factories import a_member, an_operation
 
@@ -85,7 +85,7 @@ def first_count() -> None:
         print(f"  marks left by the load: {Stale.objects.filter(kind=rollups.KIND).count()}")
     print(f"  counted first: {_said(_taken(rollups.sweep))}")
     with acting_as(SYSTEM):
-        for model in (HexCount, HexMonth, DailyCount):
+        for model in (HexCount, HexMonth, HexMonthSlice, DailyCount):
             print(f"    {model.__name__}: {model.objects.count()} rows")
 
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -53,17 +54,17 @@ def browser():
         chromium.close()
 
 
-@pytest.fixture
-def new_page(browser: Browser, live_product):
-    """Return a function that opens a page with cookies of its own: ``new_page("phone", color_scheme="dark")``.
+@contextmanager
+def watched_pages(browser: Browser, home_address: str):
+    """Give a function that opens a page with cookies of its own: ``open_page("phone", color_scheme="dark")``.
 
     A page that the site itself opens beside it is watched too.
 
-    At the end of the test every request to a foreign host, every broken content policy and every error in a script
-    that any of these pages saw fails it; ``new_page.faults`` holds them.
+    At the end every request to a foreign host, every broken content policy and every error in a script that any of
+    these pages saw fails the test; ``open_page.faults`` holds them.
     """
     contexts, faults = [], []
-    home = urlsplit(live_product.address).netloc
+    home = urlsplit(home_address).netloc
 
     def stay_home(route):
         address = urlsplit(route.request.url)
@@ -79,7 +80,7 @@ def new_page(browser: Browser, live_product):
 
     def open_page(view: str = "wide", **more):
         context = browser.new_context(
-            base_url=live_product.address, viewport=VIEWS[view], locale="en-GB", timezone_id="UTC",
+            base_url=home_address, viewport=VIEWS[view], locale="en-GB", timezone_id="UTC",
             reduced_motion="reduce", **more,
         )  # fmt: skip
         contexts.append(context)
@@ -94,6 +95,13 @@ def new_page(browser: Browser, live_product):
     for context in contexts:
         context.close()
     assert faults == []
+
+
+@pytest.fixture
+def new_page(browser: Browser, live_product):
+    """Return a function that opens a watched page: see ``watched_pages``."""
+    with watched_pages(browser, live_product.address) as open_page:
+        yield open_page
 
 
 @pytest.fixture(scope="session")

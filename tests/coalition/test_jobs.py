@@ -1,11 +1,12 @@
 """Long work: done once, given up after three attempts, seen by its owner, and never lost with its worker."""
 
+import errno
 import threading
 import time
 from datetime import timedelta
 
 import pytest
-from django.db import connections, transaction
+from django.db import OperationalError, connections, transaction
 from django.utils import timezone
 
 from coalition import broker, housekeeping, jobs
@@ -144,6 +145,54 @@ def test_a_refusal_is_told_in_its_own_words_and_a_fault_is_not():
     assert errors[0] == "Row 7 has no date."
     assert "secret" not in errors[1]
     assert "unknown" in errors[2]
+
+
+def test_a_job_that_lost_its_database_is_tried_again_and_then_given_up_with_the_reason(sent):
+    @jobs.handles("count")
+    def count(work):
+        raise OperationalError("secret")
+
+    job = a_job()
+    for attempt in (1, 2, 3):
+        assert jobs.work(job.pk)
+        assert (the_job(job.pk).state, the_job(job.pk).attempts) == (State.RUNNING, attempt)
+    assert jobs.take_up() == 0
+    assert the_job(job.pk).state == State.FAILED
+    assert the_job(job.pk).error.startswith("The database did not answer")
+
+
+def test_a_full_disk_is_told(sent):
+    @jobs.handles("count")
+    def count(work):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    job = a_job()
+    jobs.work(job.pk)
+    assert "disk is full" in the_job(job.pk).error
+
+
+def test_a_failed_job_is_tried_again_by_its_owner_or_a_planner_and_by_nobody_else(
+    client, sent, django_capture_on_commit_callbacks
+):
+    owner, colleague = a_member(), a_member()
+    job = a_job(user=owner, state=State.FAILED, attempts=3, error="Its worker died.")
+    client.force_login(colleague)
+    assert client.post(f"/jobs/{job.pk}/retry/").status_code == 404
+    client.force_login(a_member(Role.PLANNER))
+    assert "Its worker died." in client.get("/jobs/?state=failed").content.decode()
+    with django_capture_on_commit_callbacks(execute=True):
+        assert client.post(f"/jobs/{job.pk}/retry/").status_code == 302
+    assert (sent, the_job(job.pk).state, the_job(job.pk).attempts) == ([str(job.pk)], State.WAITING, 0)
+    assert client.post(f"/jobs/{job.pk}/retry/").status_code == 409
+
+
+def test_a_long_queue_is_not_sent_again_as_a_whole(sent, monkeypatch):
+    monkeypatch.setattr(jobs, "AT_ONCE", 2)
+    queue = [a_job() for _ in range(3)]
+    with acting_as(SYSTEM):
+        Job.objects.update(created_at=LONG_AGO)
+    assert jobs.take_up() == 2
+    assert set(sent) < {str(job.pk) for job in queue}
 
 
 def test_a_job_is_seen_and_stopped_by_its_owner_and_by_planners_only():

@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+from pathlib import Path
 
 import pytest
 from django.core.exceptions import PermissionDenied, ValidationError
@@ -10,6 +11,7 @@ from django.core.files.storage import FileSystemStorage
 from django.http import Http404
 
 from coalition.access import SYSTEM, Role, Tier, acting_as
+from coalition.disk import NoRoom
 from monitoring import evidence
 from monitoring.models import Evidence
 from tests.factories import a_member, a_report
@@ -99,13 +101,23 @@ def test_the_same_content_twice_is_one_file(report, monitor, shelf):
 
 def test_a_full_disk_is_said_and_leaves_nothing(report, monitor, shelf, monkeypatch):
     def full(self, name, content):
+        path = Path(self.path(name))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"as much as there was room for")
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(FileSystemStorage, "_save", full)
-    with pytest.raises(evidence.NoRoom, match="no room"):
+    with pytest.raises(NoRoom, match="disk is full"):
         evidence.attach(report.pk, a_file(), by=monitor)
     with acting_as(SYSTEM):
         assert not Evidence.objects.exists()
+    assert shelf() == []
+
+
+def test_several_files_are_kept_together_or_not_at_all(report, monitor, shelf):
+    with pytest.raises(ValidationError):
+        evidence.attach_all(report.pk, [a_file(), a_file(b"<html>", name="b.png")], by=monitor)
+    assert shelf() == []
 
 
 def test_a_row_that_cannot_be_written_leaves_no_file(report, monitor, shelf, monkeypatch):

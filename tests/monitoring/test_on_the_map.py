@@ -1,6 +1,7 @@
 """What the map shows: the same events as hexes and as points, never more than a browser bears, as the tier sees places."""
 
 import random
+from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
@@ -159,6 +160,58 @@ def test_years_are_read_by_month_and_count_the_same(monitor):
             asked = Asked(date.fromisoformat(f"2027-{first}"), date.fromisoformat(f"2027-{last}"))
             recount = Report.objects.filter(occurred_on__range=(asked.first, asked.last)).count()
             assert totals(on_the_map.hexes(monitor, asked)) == (recount, recount), (first, last)
+
+
+@given(st.dates(date(2026, 11, 1), date(2027, 8, 1)), st.integers(0, 150))
+def test_months_and_days_besides_cover_exactly_the_days_asked_for(first, length):
+    last = first + timedelta(days=length)
+    taken = on_the_map.cover(first, last)
+    days = {month + timedelta(days=n) for month in taken.months for n in range(31)}
+    days = {day for day in days if day.replace(day=1) in taken.months}
+    assert not days & set(taken.more)
+    assert set(taken.less) <= days
+    assert (days | set(taken.more)) - set(taken.less) == {first + timedelta(days=n) for n in range(length + 1)}
+    assert len(taken.more) + len(taken.less) <= 31
+
+
+def test_any_days_and_filters_count_what_a_recount_counts(monitor, planner):
+    """Whichever sums answer: slices or whole months, days added or taken off."""
+    dice = random.Random(3)
+    sector, party = a_sector("north"), a_party("ru")
+    with acting_as(SYSTEM):
+        sources = [a_source("patrol"), a_source("press", source_class="media")]
+        for _ in range(150):
+            where = placed(dice.choice([38.0, 37.5, 30.5]), 48.6)
+            if dice.random() < 0.5:
+                where |= {"sector": sector, "coalition_sector": sector}
+            a_report(
+                dice.choice(["explosion", "shot", "burst"]),
+                at=datetime(2027, 1, 10, 12, tzinfo=UTC) + timedelta(days=dice.randrange(100)),
+                source=dice.choice(sources),
+                accused=dice.choice([None, party]),
+                status=dice.choice(["received", "screened", "refuted"]),
+                tier=dice.choice([Tier.COALITION, Tier.PLANNING]),
+                **where,
+            )
+        counted()
+    filters = {
+        "kinds": (("shot",), ("shot", "burst")),
+        "occurrences": (("received",), ("received", "refuted")),
+        "source_class": ("media",),
+        "accused": (party.pk,),
+        "sector": (sector.pk,),
+    }
+    columns = {"kinds": "kind__in", "occurrences": "status__in", "source_class": "source__source_class"}
+    for number in range(60):
+        chosen = {name: dice.choice(filters[name]) for name in dice.sample(sorted(filters), number % 3)}
+        first = date(2027, 1, 1) + timedelta(days=dice.randrange(100))
+        asked = Asked(first, first + timedelta(days=dice.randrange(100)), **chosen)
+        for user in (monitor, planner):
+            with acting_as(user):
+                seen = Report.objects.visible_to(user).filter(occurred_on__range=(asked.first, asked.last))
+                seen = seen.filter(**{columns.get(name, name): value for name, value in chosen.items()})
+                expected = Counter(seen.values_list(seen_place(actor_of(user).tier).cell, flat=True))
+                assert {each.cell: each.reports for each in on_the_map.hexes(user, asked)} == expected, asked
 
 
 def test_a_sensitive_place_is_shown_as_vaguely_as_the_tier_demands(monitor, planner):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from coalition.access import SYSTEM, Role, Tier, acting_as
 from coalition.models import Stale
 from monitoring import rollups
-from monitoring.models import DailyCount, HexCount, HexMonth, Incident, Report
+from monitoring.models import DailyCount, HexCount, HexMonth, HexMonthSlice, Incident, Report
 from tests.factories import a_member, a_party, a_report, a_sector, a_source, an_incident
 
 DAY = date(2027, 3, 10)
@@ -104,15 +104,23 @@ def summed(counts, shorten, sums):
     return found
 
 
+def sliced(months):
+    """Return the months added up over everything, and by each dimension alone."""
+    found = summed(months, lambda key: (*key[:2], "", ""), 2)
+    for at, axis in enumerate(("kind", "accused", "occurrence", "source_class", "sector"), 2):
+        found |= summed(months, lambda key, at=at, axis=axis: (*key[:2], axis, str(key[at] or "")), 2)
+    return found
+
+
 def assert_equals_a_recount():
     for tier in Tier:
         counts = recount(tier)
         assert stored(HexCount, tier, "day", "cell", *COUNTED) == counts
         assert stored(DailyCount, tier, "day", *COUNTED) == summed(counts, lambda key: (key[0], *key[2:]), 5)
         placed = {key: amounts for key, amounts in counts.items() if key[1]}
-        assert stored(HexMonth, tier, "month", "cell", *DIMENSIONS, sums=SUMS[:2]) == summed(
-            placed, lambda key: (key[0].replace(day=1), *key[1:7]), 2
-        )
+        months = summed(placed, lambda key: (key[0].replace(day=1), *key[1:7]), 2)
+        assert stored(HexMonth, tier, "month", "cell", *DIMENSIONS, sums=SUMS[:2]) == months
+        assert stored(HexMonthSlice, tier, "month", "cell", "axis", "value", sums=SUMS[:2]) == sliced(months)
 
 
 # --- random rows, and random things done to them --------------------------------------------------
@@ -401,7 +409,7 @@ def test_nothing_is_left_of_what_is_gone():
     assert HexCount.objects.exists()
     report.delete()
     rollups.sweep()
-    assert not any(model.objects.exists() for model in (HexCount, HexMonth, DailyCount))
+    assert not any(model.objects.exists() for model in (HexCount, HexMonth, HexMonthSlice, DailyCount))
 
 
 @acting

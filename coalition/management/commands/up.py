@@ -65,7 +65,7 @@ class Command(BaseCommand):
             self.tell("Bringing the database up to date …")
             owner = embedded.addresses(data_dir).owner_database
             run_manage("migrate", "--verbosity=0", DATABASE_URL=owner)
-            people = self.load_demo(data_dir) if demo else ""
+            people = self.load_demo(data_dir) if demo else self.let_first_one_in(port)
             self.tell("Starting worker, beat and web …")
             supervisor.add(product_parts(data_dir, settings.BASE_DIR, port))
             self.tell(f"\n{people}\nReady: http://127.0.0.1:{port}/   Logs: {data_dir / 'logs'}   Ctrl-C stops it.\n")
@@ -83,6 +83,11 @@ class Command(BaseCommand):
             said = run_manage("seed_demo")
             embedded.write_private(stamp, said)
         return stamp.read_text()
+
+    def let_first_one_in(self, port: int) -> str:
+        """Return a link for the first administrator; nothing once there is an account."""
+        link = run_manage("invite", "administrator", "--if-nobody", f"--address=http://127.0.0.1:{port}").strip()
+        return f"Nobody has an account yet. Make the first administrator's here, once:\n  {link}\n" if link else ""
 
     def tell(self, sentence: str) -> None:
         self.stdout.write(sentence)
