@@ -147,6 +147,7 @@ class Expected:
 
     def see(self, address: str, **asked) -> tuple[int, list[str]]:
         """Return how many numbers the page shows, and what is not as the API says."""
+        address = address.format(incident=the_incident(self.client)) if "{" in address else address
         page = self.client.get(address, asked)
         assert page.status_code == 200, (address, page.status_code)
         shown = Marked(page.content.decode())
@@ -636,6 +637,24 @@ def of_triage(expected: Expected, role: str, operation) -> None:
     expected.numbers["waiting"] = quantity(len(expected.api("reports/", waiting="true", limit=1000)))
 
 
+def of_incidents(expected: Expected, role: str, operation) -> None:
+    expected.tables["Incidents"] = [
+        {"": None, "Reports": str(len(row["reports"]))} for row in expected.api("incidents/", limit=1000)
+    ]
+
+
+def of_incident(expected: Expected, role: str, operation) -> None:
+    expected.numbers["reports"] = str(
+        len(expected.api(f"incidents/{the_incident(expected.client)}/", whole=True)["reports"])
+    )
+
+
+def the_incident(client: Client) -> int:
+    """The incident of two reports, which everybody sees."""
+    [found] = [row for row in client.get("/api/v1/incidents/").json()["results"] if len(row["reports"]) == 2]
+    return found["id"]
+
+
 PAGES: dict[str, Callable] = {
     "/": of_overview,
     "/readiness/": of_matrix,
@@ -650,6 +669,8 @@ PAGES: dict[str, Callable] = {
     "/monitoring/": of_map,
     "/monitoring/trends/": of_trends,
     "/monitoring/triage/": of_triage,
+    "/monitoring/incidents/": of_incidents,
+    "/monitoring/incidents/{incident}/": of_incident,
     "/monitoring/agreements/pause/": of_agreement,
 }
 FOR_PLANNERS = {"/readiness/gaps/", "/readiness/cliffs/"}
