@@ -13,8 +13,9 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from ipaddress import ip_address
+from typing import Any
 
 import redis
 from django.conf import settings
@@ -119,7 +120,7 @@ class State(Collector):
         yield from families
 
 
-def gauge(name: str, said: str, labels: list[str], values: dict[tuple, float]) -> GaugeMetricFamily:
+def gauge(name: str, said: str, labels: list[str], values: Mapping[tuple, float]) -> GaugeMetricFamily:
     """Return a gauge with one sample for each tuple of label values."""
     family = GaugeMetricFamily(name, said, labels=labels)
     for key, value in values.items():
@@ -145,7 +146,7 @@ def _broker() -> Iterator[GaugeMetricFamily]:
 
 
 def _jobs() -> Iterator[GaugeMetricFamily]:
-    kinds: dict[str, dict] = {kind: {} for kind in jobs.kinds()}
+    kinds: dict[str, Mapping[str, Any]] = {kind: {} for kind in jobs.kinds()}
     unfinished = Q(state__in=[Job.State.WAITING, Job.State.RUNNING])
     lately = Q(state=Job.State.FAILED, finished_at__gte=Now() - jobs.LATELY)
     found = Job.objects.filter(unfinished | lately).order_by().values("kind").annotate(
