@@ -393,11 +393,17 @@ def test_another_thread_acts_as_nobody(kept):
 
 def test_nothing_says_who_acts_beyond_its_transaction():
     """A setting of the session would outlive the transaction, and through a pool reach another one's request."""
-    modules = [path for name in bed.APPS for path in (bed.ROOT / name).rglob("*.py") if "migrations" not in path.parts]
+    apart = {"fingerprint.py"}  # asks as the owner, on a connection of its own that ends with the command
+    modules = [path for name in bed.APPS for path in (bed.ROOT / name).rglob("*.py") if path.name not in apart]
     setters = re.compile(
         r"set_config\((?:[^()]|\([^()]*\))*?,\s*(true|false)\)|\bSET (?!LOCAL\b)(?:SESSION |app\.)", re.S
     )
-    found = [(path.name, match[0]) for path in modules for match in setters.finditer(path.read_text())]
+    found = [
+        (path.name, match[0])
+        for path in modules
+        if "migrations" not in path.parts
+        for match in setters.finditer(path.read_text())
+    ]
     assert found
     assert [each for each in found if not each[1].rstrip(")").endswith("true")] == []
 
