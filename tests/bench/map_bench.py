@@ -69,9 +69,12 @@ PLACES = {
 FILTERS = {
     "all": "",
     "one kind": "kind=explosion",
+    "one family": "family=fire",
     "accused": "accused=made-up-a",
     "family and accused": "family=fire&accused=made-up-a",
 }
+if SHORT:
+    FILTERS = {name: FILTERS[name] for name in ("all", "family and accused")}
 
 
 # --- databases ------------------------------------------------------------------------------
