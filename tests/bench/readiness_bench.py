@@ -272,7 +272,7 @@ def what_ifs(operation: Operation) -> None:
             owners.setdefault(nation, set()).add(pledge_id)
         groups = list(asked.groups.values())
     browser = Client(SERVER_NAME="127.0.0.1")
-    browser.force_login(planner, backend="allauth.account.auth_backends.AuthenticationBackend")
+    browser.force_login(planner, backend="coalition.accounts.EqualWork")
     condition = asked.condition_ids[0]
     day = today + timedelta(days=200)
     pages = {

@@ -234,6 +234,19 @@ def test_a_download_can_be_resumed(pledges):
     assert client.get(f"{where}file/", headers={"Range": "bytes=10-", "If-Range": '"other"'}).status_code == 200
 
 
+def test_a_worker_that_lost_its_job_leaves_the_file_of_the_next_one(pledges):
+    job_id = put_off(browser(Role.ANALYST)).split("/")[-2]
+    jobs.work(job_id)
+    whole = exports.path_of(job_id).read_bytes()
+    with acting_as(SYSTEM):
+        job = Job.objects.select_related("user__membership").get(pk=job_id)
+    late = jobs.Work(job.pk, job.kind, 0, job.user, job.arguments, is_lost=True)
+    with pytest.raises(jobs.JobLost):
+        exports.make(late)
+    assert exports.path_of(job_id).read_bytes() == whole
+    assert len(list(exports.folder().glob(f"{job_id}*"))) == 1
+
+
 def test_a_file_is_its_owners_alone(pledges):
     client = browser(Role.ANALYST)
     where = put_off(client)
