@@ -46,7 +46,6 @@ SECONDS = Histogram(
 )
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 UNMATCHED = "none"  # an address that leads to no view: strangers choose those, so they get no label of their own
-BROKER_QUEUE = "celery"
 
 
 class MetricsMiddleware:
@@ -137,7 +136,7 @@ def _disk() -> Iterator[GaugeMetricFamily]:
 def _broker() -> Iterator[GaugeMetricFamily]:
     client = redis.Redis.from_url(settings.CELERY_BROKER_URL, socket_connect_timeout=1, socket_timeout=1, retry=None)
     try:
-        length = client.llen(BROKER_QUEUE)
+        length = sum(client.llen(queue.name) for queue in settings.CELERY_TASK_QUEUES)
     except (redis.RedisError, OSError):
         return
     finally:
