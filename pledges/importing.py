@@ -692,7 +692,14 @@ class OwnSession(PledgeSession):
             raise Unfit("id", candidate.key, "There is no pledge of this number that you may see.")
         self.here = stored
         as_it_is = Candidate(candidate.number, candidate.key, candidate.values | {"nation": pledge.nation_id})
-        return super()._judge(as_it_is, stored, earlier)
+        judgement = super()._judge(as_it_is, stored, earlier)
+        if judgement.outcome != Outcome.SAME:
+            super()._nation({"nation": pledge.nation_id})
+        return judgement
+
+    def _nation(self, values: Mapping[str, Any]) -> Nation:
+        """An officer's export holds the pledges of other nations too: only a change of one is refused."""
+        return self.nations[values["nation"]]
 
     def _write_changed(self, row: ImportRow) -> Written:
         pledge = lock(Pledge.objects.visible_to(self.by), row.target_id, based_on=row.values["based_on"])

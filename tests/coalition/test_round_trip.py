@@ -242,6 +242,7 @@ def pledges(monkeypatch):
             pledge.conditions.set(gates[: number % 3])
         a_pledge(None, stated_low=Decimal("100"), stated_high=Decimal("1234567.89"))
         a_pledge(5, available_from=date(2027, 3, 1), available_until=date(2027, 9, 30), stated_on=date(2025, 3, 6))
+        a_pledge(7, nation="GB", what="Theirs")
         return a_member(Role.PLANNER), a_member(Role.OFFICER)
 
 
@@ -271,3 +272,12 @@ def test_a_corrected_pledge_comes_back_changed_and_can_be_undone(pledges):
     done(batch)
     with acting_as(planner):
         assert Pledge.objects.get(pk=changed.pk).what == "0"
+
+
+def test_an_officer_changes_no_pledge_of_another_nation_by_a_file(pledges):
+    _, officer = pledges
+    content = with_cell(exported(officer, "pledges", "csv"), "what", lambda row: row["what"].replace("Theirs", "Ours"))
+    batch = tried(officer, content, "own-pledges", "csv")
+    with acting_as(SYSTEM):
+        [row] = ImportRow.objects.filter(batch=batch).exclude(outcome="same")
+    assert (row.outcome, "your own nation only" in row.problems[0]["reason"]) == ("rejected", True)

@@ -298,8 +298,6 @@ def test_an_incident_that_was_nothing_but_its_reports_is_gone_with_the_last_of_t
     assert not Report.objects.exists()
     assert not Incident.objects.exists()
     assert Tombstone.objects.filter(kind="monitoring_incident", object_id=str(incident.pk)).exists()
-    event = Incident.pgh_event_model.objects.filter(pgh_obj_id=incident.pk).latest("pgh_id")
-    assert event.pgh_context["why"] == f"Import {batch.pk} was undone: reports of it are gone."
 
 
 def test_an_incident_that_keeps_a_report_or_a_judgement_stays_and_says_what_it_lost(monitor):
