@@ -18,7 +18,7 @@ from rest_framework.response import Response
 from rest_framework.utils.urls import remove_query_param, replace_query_param
 
 from coalition import access, tokens
-from coalition.api import StrictJSONParser, CoalitionViewSet, VisibleRelatedField, visible
+from coalition.api import CoalitionViewSet, StrictJSONParser, VisibleRelatedField, visible
 from coalition.columns import Column, Columns, Kind
 from coalition.editing import version_asked
 from coalition.exports_api import AnyFormat
