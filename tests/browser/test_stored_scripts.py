@@ -185,7 +185,7 @@ def forms_on(page, address: str) -> list[dict]:
         answer = page.goto(address)
     except Error:
         return []  # an address without a page: 405 and nothing in it
-    return page.evaluate(READ_FORMS) if answer.status == 200 else []
+    return page.evaluate(READ_FORMS) if answer is None or answer.status == 200 else []  # None: a place on the same page
 
 
 NEVER = re.compile(
