@@ -303,7 +303,8 @@ NO_TEXT = {
     "paused_because": "our sentence", "error": "our sentence", "kind": "chosen or a table's name", "key": "ours",
     "object_id": "ours", "idempotency_key": "never shown", "username": "letters, digits and @.+-_", "email": "an address",
     "file": "our own name", "address": "webhooks are closed here", "source_url": "a link: refused unless http(s)",
-    "table_name": "ours", "value": "ours", "profile": "chosen", "external_id": "an id of the file's", "stanag": "three letters", "nation_id": "two letters",
+    "table_name": "ours", "value": "ours", "profile": "chosen",
+    "external_id": "an id of the file's", "stanag": "three letters", "nation_id": "two letters",
     "outcome": "ours", "query": "what was asked, encoded", "licence": "shipped with its source",
 }  # fmt: skip
 
