@@ -83,7 +83,7 @@ class ApiViewSet(GenericViewSet):
     ``write_actions`` maps a DRF action to one of access.RULES, ``write_scopes`` are the token scopes that may write.
     ``inputs`` maps an action to the serializer of its body, ``queries`` to that of its query parameters.
     ``creates`` take an Idempotency-Key, ``changes`` demand If-Match, ``compares`` name versions in their body, ``partial``
-    answer to Range.
+    answer to Range, ``awaits`` are reads that are a 409 until there is something to read.
     ``dear`` maps an action to a limit of its own, a scope of settings.API_PER_MINUTE; ``largest`` to the bytes its body
     may have, where that is no JSON.
     """
@@ -99,6 +99,7 @@ class ApiViewSet(GenericViewSet):
     changes: tuple[str, ...] = ()
     compares: tuple[str, ...] = ()
     partial: tuple[str, ...] = ()
+    awaits: tuple[str, ...] = ()
     dear: dict[str, str] = {}
     largest: dict[str, int] = {}
     write_actions: dict[str, str] = {}
@@ -116,7 +117,7 @@ class ApiViewSet(GenericViewSet):
 
     def initial(self, request, *args, **kwargs):
         if request.method not in SAFE_METHODS:
-            refuse_unread(request, self.largest.get(self.action, settings.DATA_UPLOAD_MAX_MEMORY_SIZE))
+            refuse_unread(request, self.most_bytes())
         super().initial(request, *args, **kwargs)
         refuse_unknown(request, self.known_parameters())
 
@@ -124,6 +125,10 @@ class ApiViewSet(GenericViewSet):
         response = super().finalize_response(request, response, *args, **kwargs)
         response.headers["Cache-Control"] = "private, no-store"  # what was seen must not outlive the session
         return response
+
+    def most_bytes(self) -> int:
+        """Return how large the body of this action may be."""
+        return self.largest.get(self.action, settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
 
     def known_parameters(self) -> dict[str, bool]:
         """Return the query parameters this action knows; True where one may be given more than once."""
@@ -234,9 +239,7 @@ class CoalitionViewSet(ApiViewSet):
         kept = answered.body["row"]  # the database does not keep the order of its fields
         row = {column.name: kept[column.name] for column in self.columns.seen_by(actor_of(self.request.user))}
         headers = {"ETag": answered.body["etag"], "Location": f"{self.request.path}{row[self.lookup_name()]}/"}
-        if answered.replayed:
-            headers["Idempotency-Replayed"] = "true"
-        return Response(row, status=answered.status, headers=headers)
+        return Response(row, status=answered.status, headers=headers | answered.headers)
 
     def merged_into(self, keys: Iterable[Any]) -> dict[Any, Any]:
         """Return, for those of the primary keys that were merged, the id each became, as the asking user may see it."""

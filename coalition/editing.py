@@ -256,6 +256,11 @@ class Answer:
         return cls(status=302, body={"location": location})
 
     @property
+    def headers(self) -> dict[str, str]:
+        """What a program is told about the answer."""
+        return {"Idempotency-Replayed": "true"} if self.replayed else {}
+
+    @property
     def location(self) -> str:
         """Where a page's answer leads, or nothing."""
         return self.body.get("location", "") if self.status == 302 else ""

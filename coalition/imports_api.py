@@ -22,6 +22,7 @@ from coalition.api import CoalitionViewSet, StrictJSONParser, VisibleRelatedFiel
 from coalition.columns import Column, Columns, Kind
 from coalition.editing import version_asked
 from coalition.exports_api import AnyFormat
+from coalition.filters import UpdatedSinceFilter
 from coalition.imports import mapping as mappings
 from coalition.imports import staging
 from coalition.imports.mapping import Mapping
@@ -276,7 +277,7 @@ class ImportFilters(filters.FilterSet):
     profile = filters.MultipleChoiceFilter(choices=kinds)
     dataset = filters.CharFilter()
     operation = filters.ModelChoiceFilter(queryset=visible(Operation), to_field_name="code")
-    updated_since = filters.IsoDateTimeFilter(field_name="changed_at", lookup_expr="gte")
+    updated_since = UpdatedSinceFilter()
 
 
 class ImportViewSet(CoalitionViewSet):
@@ -307,6 +308,8 @@ class ImportViewSet(CoalitionViewSet):
         "rejected": {(200, "text/csv"): OpenApiResponse(OpenApiTypes.BINARY, "The rejected rows with their reasons")},
     }
     creates = ("create",)
+    awaits = ("mapping_of", "rows_of", "touched", "rejected")
+    dear = {"create": "uploads"}
     changes = ("map_columns", "try_again", "approve", "commit", "undo")
     write_scopes = (ApiToken.Scope.LOG_PLEDGES, ApiToken.Scope.FILE_REPORTS)
 
@@ -319,6 +322,12 @@ class ImportViewSet(CoalitionViewSet):
 
     def get_renderers(self):
         return [AnyFormat()] if self.action == "rejected" else super().get_renderers()
+
+    def most_bytes(self) -> int:
+        """A file may have what its profile takes, and what a form has around it; staging asks the profile."""
+        if self.action == "create":
+            return max(kind.most_mb for kind in profiles().values()) * 1024**2 + 100_000
+        return super().most_bytes()
 
     def mine_to_change(self) -> ImportBatch:
         """Return the import. Not there for you is a 404, not of a kind you or your token may import a 403."""

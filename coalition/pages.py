@@ -52,7 +52,7 @@ def operation_of(request: HttpRequest) -> Operation:
 
 
 def shell(request: HttpRequest) -> dict:
-    """Context for every template: whether mail goes out, who acts, the operation, whether anybody works behind."""
+    """Context for every template: whether mail goes out, who acts, the operation in the bar, whether a worker is there."""
     if not getattr(request, "user", None) or not request.user.is_authenticated:
         return {"sends_mail": bool(settings.EMAIL_HOST)}
     operations = operations_of(request)

@@ -119,7 +119,7 @@ class Schema(AutoSchema):
             codes.add("404")
         if self.method != "GET":
             codes |= {"404", "409", "411", "413", "415"}
-        elif self._is_list_view():
+        elif self._is_list_view() or self.action in self.view.awaits:
             codes.add("409")
         if self.action in self.view.changes:
             codes |= {"412", "428"}

@@ -377,7 +377,7 @@ class IncidentViewSet(CoalitionViewSet):
             return Answer(201, ResponseSerializer(judging.respond(incident.pk, said, by=request.user)).data)
 
         answered = once(request, answer)
-        return Response(answered.body, status=answered.status)
+        return Response(answered.body, status=answered.status, headers=answered.headers)
 
 
 def versions(reports: list[dict[str, int]]) -> dict[int, int]:
