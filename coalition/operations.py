@@ -33,7 +33,7 @@ def begin(draft: Mapping[str, Any], *, by) -> Operation:
         operation = Operation()
         assign(operation, draft, fields=("code", *CHANGEABLE))
         operation.is_current = operation.is_current or not Operation.objects.filter(is_current=True).exists()
-        _save(operation, force_insert=True)
+        _save(operation, is_new=True)
         return operation
 
 
@@ -50,12 +50,12 @@ def revise(operation_id: int, changes: Mapping[str, Any], *, by, based_on: int |
         return operation
 
 
-def _save(operation: Operation, **how: bool) -> None:
+def _save(operation: Operation, *, is_new: bool = False) -> None:
     """Check and store a row; of the current ones only it stays."""
     is_current, operation.is_current = operation.is_current, False
     check(operation)
     if is_current:
         Operation.objects.filter(is_current=True).exclude(pk=operation.pk).update(is_current=False)
     operation.is_current = is_current
-    operation.save(**how)
+    operation.save(force_insert=is_new)
     operation.refresh_from_db()
