@@ -7,7 +7,6 @@ has a body below where it needs one.
 import json
 import re
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
@@ -15,14 +14,12 @@ import pytest
 import yaml
 from django.conf import settings
 from django.core.files.base import ContentFile
-from django.db import connections
 from django.test import Client
 
 from coalition.access import SYSTEM, Role, Tier, acting_as
 from coalition.api_urls import router
-from coalition.models import ApiToken, ImportBatch
+from coalition.models import ImportBatch
 from monitoring import evidence
-from pledges.models import Pledge
 from tests.coalition.test_api import ANSWERS, READERS, TABLE, WRITES, reader
 from tests.coalition.test_api import operations as writes_of_router
 from tests.factories import (
@@ -260,29 +257,6 @@ def test_a_create_under_one_key_is_done_once_and_another_body_under_it_is_422(pa
     assert again.headers["Idempotency-Replayed"] == "true"
     assert (other.status_code, other.json()["code"]) == (422, "key_reused")
     assert number() == before + 1
-
-
-def test_fifty_creates_at_once_under_one_key_are_one_pledge(committed):
-    with acting_as(SYSTEM):
-        the_operation(), a_nation("FR"), a_capability()
-        officer = a_member(Role.OFFICER, "FR")
-        _, secret = ApiToken.objects.create(officer, scope=ApiToken.Scope.LOG_PLEDGES)
-    headers = {"Authorization": f"Token {secret}", "Idempotency-Key": "over-a-bad-line"}
-    body = {"capability": "infantry", "what": "Men"}
-
-    def one(_) -> tuple[int, bytes]:
-        try:
-            answer = send(Client(), "POST", "/api/v1/pledges/", body, **headers)
-            return answer.status_code, answer.content
-        finally:
-            connections.close_all()
-
-    with ThreadPoolExecutor(10) as pool:
-        answers = set(pool.map(one, range(50)))
-    assert {status for status, _ in answers} == {201}
-    assert len(answers) == 1
-    with acting_as(SYSTEM):
-        assert Pledge.objects.count() == 1
 
 
 # --- Every answer -----------------------------------------------------------------------------------
