@@ -10,7 +10,8 @@ RUN pip install --no-cache-dir --require-hashes -r requirements.txt
 
 COPY . .
 RUN SECRET_KEY=only-while-building python manage.py collectstatic --noinput --verbosity 0 \
-  && useradd --system --uid 10001 --no-create-home --home-dir /data app \
+  && groupadd --gid 10001 app \
+  && useradd --uid 10001 --gid app --no-create-home --home-dir /data --shell /usr/sbin/nologin app \
   && install -d -o app -g app -m 700 /data
 USER app
 VOLUME /data

@@ -106,6 +106,7 @@ NOBODY = Actor(user_id=None, name="", role="", nation="", tier=0)
 SYSTEM = Actor(user_id=None, name="system", role="system", nation="", tier=Tier.PLANNING)
 
 _acting: ContextVar[Actor] = ContextVar("acting", default=NOBODY)
+_why: ContextVar[str] = ContextVar("why", default="")
 
 
 def actor_of(user) -> Actor:
@@ -164,22 +165,24 @@ def acting_as(user, why: str = "") -> Iterator[Actor]:
     May be nested: the inner one puts the outer one back. Without it policies show nothing and refuse every write.
     """
     actor = actor_of(user)
-    before = _acting.get()
+    before, reason_before = _acting.get(), _why.get()
     nested = connection.in_atomic_block
-    with transaction.atomic():
-        become(actor, why)
-        try:
+    try:
+        with transaction.atomic():
+            become(actor, why)
             yield actor
-        finally:
-            _acting.set(before)
             if nested and not connection.needs_rollback:  # a rollback puts the outer one back by itself
-                become(before)
+                become(before, reason_before)
+    finally:
+        _acting.set(before)
+        _why.set(reason_before)
 
 
 def become(user, why: str = "") -> Actor:
     """Tell the open transaction who acts from here on: for the API, which learns of a token's owner only inside."""
     actor = actor_of(user)
     _acting.set(actor)
+    _why.set(why)
     told = {"user": actor.user_id, "name": actor.name, "role": actor.role, "nation": actor.nation}
     if why:
         told["why"] = why
@@ -195,6 +198,7 @@ def become(user, why: str = "") -> Actor:
 
 def because(why: str) -> None:
     """Add the reason to the history of what is written from here to the end of the transaction."""
+    _why.set(why)
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT set_config('pghistory.context_metadata', (coalesce(nullif("

@@ -4,6 +4,7 @@ from allauth.account.decorators import secure_admin_login
 from django import forms
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.models import Group
 from django.http import HttpRequest
 
 from coalition import sectors
@@ -14,19 +15,17 @@ admin.site.site_header = admin.site.site_title = "Coalition readiness"
 admin.site.index_title = "Administration"
 admin.site.has_permission = lambda request: can(request.user, "administer")
 admin.site.login = secure_admin_login(admin.site.login)
+admin.site.unregister(Group)  # rights come from the membership's role, never from Django's groups
 
 
 class ForAdministrators:
     """Administrators may do all of it, whatever Django's own permission tables say; nobody else may do any."""
 
-    def has_module_permission(self, request: HttpRequest) -> bool:
-        return can(request.user, "administer")
-
     def has_view_permission(self, request: HttpRequest, obj=None) -> bool:
         return can(request.user, "administer")
 
-    has_add_permission = has_module_permission
-    has_change_permission = has_delete_permission = has_view_permission
+    # Of an inline Django asks has_add_permission with the thing it stands on, of a page without.
+    has_module_permission = has_add_permission = has_change_permission = has_delete_permission = has_view_permission
 
 
 class RecordAdmin(ForAdministrators, admin.ModelAdmin):
@@ -40,7 +39,7 @@ class RecordAdmin(ForAdministrators, admin.ModelAdmin):
 class ReadOnlyAdmin(ForAdministrators, admin.ModelAdmin):
     """A record of what happened: looked at, never changed by hand."""
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
+    def has_add_permission(self, request: HttpRequest, obj=None) -> bool:
         return False
 
     def has_change_permission(self, request: HttpRequest, obj=None) -> bool:

@@ -18,5 +18,5 @@ class OurAdminConfig(SimpleAdminConfig):
 
     def ready(self) -> None:
         super().ready()
-        for app in ("coalition", "pledges"):
+        for app in ("coalition", "pledges", "monitoring"):
             import_module(f"{app}.admin")

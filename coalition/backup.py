@@ -114,6 +114,11 @@ def throw_away(into: Path, keep: int) -> list[str]:
     return [folder.name for folder in gone]
 
 
+def epoch_above(xid: int) -> int:
+    """Return the epoch in which every transaction has a higher number than this one. Source: PostgreSQL, pg_resetwal."""
+    return (xid >> 32) + 1
+
+
 def restore_database(backup: Backup, url: str) -> None:
     """Load the dump into an empty database, as its owner. Raises CannotBackUp with what pg_restore said."""
     run("pg_restore", url, "--exit-on-error", "--single-transaction", "--dbname=", str(backup.dump))

@@ -234,13 +234,13 @@ class Engines:
                     sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(DATABASE), sql.Identifier(OWNER))
                 )
 
-    def raise_epoch_above(self, xid: int) -> None:
-        """Have transaction numbers go on above this one; PostgreSQL must be stopped. Raises CannotStart.
+    def set_epoch(self, epoch: int) -> None:
+        """Set the upper half of transaction numbers, of which the server has no use; PostgreSQL must be stopped.
 
-        A dump does not carry them, and the feed of changes is ordered by them. Only the upper half is raised, which
-        the server itself has no use for. Source: PostgreSQL, pg_resetwal, --epoch.
+        A dump does not carry the numbers, and the feed of changes is ordered by them. Raises CannotStart. Source:
+        PostgreSQL, pg_resetwal, --epoch.
         """
-        self._user.run([self._bin / "pg_resetwal", f"--epoch={(xid >> 32) + 1}", self.cluster], folder=self.cluster)
+        self._user.run([self._bin / "pg_resetwal", f"--epoch={epoch}", self.cluster], folder=self.cluster)
 
     # --- state: ports and passwords ---------------------------------------------------------
 

@@ -161,12 +161,15 @@ def make(work: jobs.Work) -> dict[str, Any]:
     if response.status_code != 200:
         raise jobs.JobFailed("The list cannot be read any more as it was asked for.")
     path = path_of(work.job_id)
+    unfinished = path.with_suffix(f".{work.number}")  # of this attempt: one that was given up may still be writing
     try:
-        with path.open("wb") as file:
+        with unfinished.open("wb") as file:
             for piece in response.streaming_content:
                 file.write(piece)
+        work.progress(work.done)
+        unfinished.replace(path)
     except BaseException:
-        path.unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
         raise
     work.total = work.done
     name = response.headers["Content-Disposition"].partition('filename="')[2].rstrip('"')

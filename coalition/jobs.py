@@ -14,6 +14,7 @@ A handler is a function of a ``Work`` that returns a JSON object, registered whe
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from uuid import UUID
 
 from celery.exceptions import SoftTimeLimitExceeded
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
-from django.db.models import F, Q, TextField, Value
+from django.db.models import F, Q, QuerySet, TextField, Value
 from django.db.models.functions import Concat, Now
 
 from coalition import broker, health
@@ -35,8 +36,10 @@ from coalition.models import Job, User
 MOST_ATTEMPTS = 3
 BEAT_S = 2.0
 LOST_AFTER = timedelta(seconds=12)  # without a heartbeat
-MESSAGE_S = 30  # how long a message waits for a worker; the next one is sent sooner
-AT_ONCE = 200  # waiting jobs that are sent again in one go: a long queue is no lost message
+MESSAGE_S = 30  # how long a message waits for a worker
+LOST_AT_ONCE = 50
+HANDS = 2  # workers that look for jobs whose message was lost, or waits in a long queue
+LOOK_S = 4.0  # no such job is begun later: a worker then does what else waits, such as the dashboards
 LONGEST_S = 3600
 LATELY = timedelta(hours=1)  # failures within it are shown to who watches the machine
 
@@ -170,28 +173,41 @@ def give_back(job_id: UUID | str) -> None:
 
 
 def take_up() -> int:
-    """Send again what waits or has lost its worker, and give up what was tried often enough; return how many sent.
+    """Give up what was tried often enough, and send for what lost its worker or waits; return how many jobs those are.
 
-    Why the last attempt ended stays with what is given up; where nobody could write that, its worker died.
+    Why the last attempt ended stays with what is given up; where nobody could write that, its worker died. What waits
+    is not sent one by one: a long queue would grow by its own length at every beat.
     """
-    waiting = Job.objects.filter(state=State.WAITING, created_at__lt=Now() - LOST_AFTER)
     with acting_as(SYSTEM):
         given_up = Job.objects.filter(_LOST, attempts__gte=MOST_ATTEMPTS)
         given_up.filter(error="").update(error="Its worker died.")
-        why = Concat(
-            "error",
-            Value(f" It was begun {MOST_ATTEMPTS} times. Nothing more is tried by itself."),
-            output_field=TextField(),
-        )
+        enough = Value(f" It was begun {MOST_ATTEMPTS} times. Nothing more is tried by itself.")
+        why = Concat("error", enough, output_field=TextField())
         given_up.update(state=State.FAILED, finished_at=Now(), error=why)
-        ids = list(Job.objects.filter(_LOST).order_by("created_at").values_list("pk", flat=True))
-        ids += waiting.order_by("created_at").values_list("pk", flat=True)[:AT_ONCE]
-    sent = 0
-    for pk in ids:
-        if not _send(pk):  # the broker is away: the others would fare no better
+        lost = list(Job.objects.filter(_LOST).order_by("created_at").values_list("pk", flat=True)[:LOST_AT_ONCE])
+        waiting = _waiting_long().count()
+    for pk in lost:
+        _send(pk)
+    for _ in range(min(waiting, HANDS)):
+        broker.send("coalition.work_off", expires_s=LOOK_S)
+    return len(lost) + waiting
+
+
+def work_off(*, budget_s: float = LOOK_S) -> int:
+    """Do what has waited longest, one after the other, beginning none after ``budget_s``; return how many were done."""
+    done = 0
+    until = time.monotonic() + budget_s
+    while time.monotonic() < until:
+        with acting_as(SYSTEM):
+            pk = _waiting_long().order_by("created_at").values_list("pk", flat=True).first()
+        if pk is None:
             break
-        sent += 1
-    return sent
+        done += work(pk)  # False where another was quicker
+    return done
+
+
+def _waiting_long() -> QuerySet[Job]:
+    return Job.objects.filter(state=State.WAITING, created_at__lt=Now() - LOST_AFTER)
 
 
 _LOST = Q(state=State.RUNNING, heartbeat_at__lt=Now() - LOST_AFTER)

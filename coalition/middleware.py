@@ -10,7 +10,7 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from coalition import stale
+from coalition import logs, stale
 from coalition.access import acting_as, can
 from coalition.editing import Refused
 from coalition.pages import NoOperation
@@ -52,6 +52,7 @@ class RequestIdMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         asked = request.headers.get("X-Request-ID", "")
         request.id = asked if REQUEST_ID.fullmatch(asked) else uuid.uuid4().hex
+        logs.asked.set(request.id)
         response = self.get_response(request)
         response["X-Request-ID"] = request.id
         return response

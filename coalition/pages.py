@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import wraps
 from types import SimpleNamespace
 
+from django.conf import settings
 from django.core.paginator import Page, Paginator
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
@@ -51,13 +52,14 @@ def operation_of(request: HttpRequest) -> Operation:
 
 
 def shell(request: HttpRequest) -> dict:
-    """Context for every template: who acts, the operation in the bar, and whether nobody works behind the pages."""
+    """Context for every template: whether mail goes out, who acts, the operation in the bar, whether a worker is there."""
     if not getattr(request, "user", None) or not request.user.is_authenticated:
-        return {}
+        return {"sends_mail": bool(settings.EMAIL_HOST)}
     operations = operations_of(request)
     asked = request.GET.get("operation")
     chosen = [operation for operation in operations if operation.code == asked] or operations
     return {
+        "sends_mail": bool(settings.EMAIL_HOST),
         "actor": actor_of(request.user),
         "membership": getattr(request.user, "membership", None),
         "operations": operations,

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from django.core import signing
 from django.core.exceptions import FieldDoesNotExist, ValidationError
-from django.db.models import F, Model, Q, QuerySet
+from django.db.models import BooleanField, F, Func, Model, Q, QuerySet, Value
 from django.utils.encoding import force_str
 from rest_framework.exceptions import ValidationError as Refused
 from rest_framework.pagination import BasePagination
@@ -174,11 +174,26 @@ class Order:
             at = _field(model, self.path).to_python(value)
         except ValidationError:
             raise Refused({"cursor": ["This cursor is not one of ours."]}) from None
+        if not self._is_nullable(model):
+            return self._row_beyond(model, at, pk, "<" if falling else ">")
         # The outer bound lets PostgreSQL begin at the right place of the index.
         after = Q(**{f"{self.path}__{on}e": at}) & (Q(**{f"{self.path}__{on}": at}) | Q(**{self.path: at}) & key)
-        if not backwards and self._is_nullable(model):
+        if not backwards:
             after |= Q(**{f"{self.path}__isnull": True})
         return after
+
+    def _row_beyond(self, model: type[Model], at, pk: str, sign: str) -> Q:
+        """Return ``(value, key) < (at, pk)`` as one comparison of rows.
+
+        The same said with AND and OR is taken for much rarer than it is near the end of a list: all that is left would be
+        read and sorted for each page.
+        """
+        key = model._meta.pk
+        row = Func(F(self.path), F("pk"), function="ROW")
+        place = Func(
+            Value(at, output_field=_field(model, self.path)), Value(key.to_python(pk), output_field=key), function="ROW"
+        )
+        return Q(Func(row, place, template="%(expressions)s", arg_joiner=f" {sign} ", output_field=BooleanField()))
 
     def _is_key(self, model: type[Model]) -> bool:
         return self.path in ("pk", model._meta.pk.name)

@@ -26,6 +26,7 @@ LENGTH = struct.Struct("!I")
 ROW_GROUP_BYTES = 12_000_000  # of CSV
 UNIT_SEPARATOR = "\x1f"  # as in rows.py, which cannot be imported here
 LISTS = ("integers", "texts")
+REPEATED = ("word", "text", "day", "boolean")  # few values, many times: to look for such among numbers only costs
 # Decimals are doubles: that is what tools compute with.
 TYPES = {
     "integer": pa.int64(),
@@ -65,7 +66,8 @@ def main() -> None:
     columns, place = dict(told["columns"]), told["place"]
     out = Pipe(sys.stdout.buffer)
     schema = schema_of(columns, place)
-    with pq.ParquetWriter(out, schema, compression="zstd") as writer:
+    repeated = [name for name, kind in columns.items() if kind in REPEATED]
+    with pq.ParquetWriter(out, schema, compression="zstd", use_dictionary=repeated) as writer:
         for block in blocks(sys.stdin.buffer):
             writer.write_table(table_of(block, columns, place, schema))
             out.flush()

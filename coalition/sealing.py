@@ -23,7 +23,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from django.apps import apps
 from django.conf import settings
 from django.db import connection
-from django.db.models import Max
 from django.urls import reverse
 from django.utils import timezone
 
@@ -209,7 +208,8 @@ def _seal_next(table: str, key_column: str, last: int, key: Ed25519PrivateKey) -
         if not cursor.fetchone()[0]:
             return 0
         newest = HistorySeal.objects.defer("keys", "digests").order_by("number").last()
-        after = HistorySeal.objects.filter(table_name=table).aggregate(last=Max("through"))["last"]
+        before = HistorySeal.objects.filter(table_name=table).order_by("-number")
+        after = before.values_list("through", flat=True).first()
         columns = _columns_of(table, key_column)
         rows, keys, digests = _digests(table, columns, after, last, at_most=ROWS_PER_SEAL)
         if not rows:
@@ -443,7 +443,7 @@ def verify(*, stored: Checkpoint | None = None, tell: Callable[[int, int], None]
     """
     fault = None
     with acting_as(SYSTEM):
-        in_all = HistorySeal.objects.aggregate(total=Max("total"))["total"] or 0
+        in_all = HistorySeal.objects.order_by("-number").values_list("total", flat=True).first() or 0
         checking = _Checking(stored)
         try:
             checking.start()
@@ -461,8 +461,8 @@ def verify(*, stored: Checkpoint | None = None, tell: Callable[[int, int], None]
 
 def unsealed() -> int:
     """Return how many rows of history were written and not sealed yet. Call while acting as the system."""
-    through = HistorySeal.objects.order_by().values_list("table_name").annotate(Max("through"))
-    return _unsealed(dict(through))
+    newest = HistorySeal.objects.order_by("table_name", "-number").distinct("table_name")
+    return _unsealed(dict(newest.values_list("table_name", "through")))
 
 
 def _unsealed(through: dict[str, int]) -> int:

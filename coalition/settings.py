@@ -175,7 +175,7 @@ INSTALLED_APPS.insert(0, "django.forms")
 
 # --- People -------------------------------------------------------------------------------
 AUTH_USER_MODEL = "coalition.User"
-AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+AUTHENTICATION_BACKENDS = ["coalition.accounts.EqualWork"]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
@@ -249,7 +249,7 @@ CELERY_BROKER_URL = REDIS_URL or embedded.addresses(DATA_DIR).redis
 CELERY_TASK_IGNORE_RESULT = True
 # A worker takes from both in turn: a long heap of jobs does not hold up the dashboards.
 CELERY_TASK_QUEUES = [Queue("celery"), Queue("jobs")]
-CELERY_TASK_ROUTES = {"coalition.work": {"queue": "jobs"}}
+CELERY_TASK_ROUTES = {"coalition.work*": {"queue": "jobs"}}
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_TIME_LIMIT = 120  # seconds; the soft limit comes first, so that a task can say why
 CELERY_TASK_SOFT_TIME_LIMIT = 100
@@ -412,6 +412,13 @@ if MAP_TILES_URL:
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "handlers": {"console": {"class": "logging.StreamHandler"}},
+    "filters": {"request": {"()": "coalition.logs.NameRequest"}},
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(request_id)s %(name)s: %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["request"]}},
     "root": {"handlers": ["console"], "level": env.text("LOG_LEVEL", "WARNING")},
+    "loggers": {
+        "coalition.entrance": {"level": "INFO"},
+        # A stranger's invented host name is answered with 400; a page of traceback each time would drown the rest.
+        "django.security.DisallowedHost": {"handlers": [], "propagate": False},
+    },
 }

@@ -24,6 +24,12 @@ def work(job_id: str) -> None:
     jobs.work(job_id)
 
 
+@shared_task(name="coalition.work_off", time_limit=jobs.LONGEST_S + 60, soft_time_limit=jobs.LONGEST_S)
+def work_off() -> None:
+    """Do jobs whose message was lost, or stands far back in a long queue."""
+    jobs.work_off()
+
+
 @task_failure.connect(sender=work)
 def give_back(exception=None, args=(), **_) -> None:
     """Hear from the worker's main process that the one which did a job was killed: only there is it known at once."""

@@ -1,7 +1,8 @@
 """Counts of reports over the API, for charts and maps: stored answers only, as one tier sees them.
 
-``GET /api/v1/reports/daily/`` gives a row per day and source class (and, with ``by``, per kind, family, sector, accused,
-occurrence or count unit): ``day, source_class, [by,] events, reports``, with ``count_unit`` also ``low, high, unknown``.
+``GET /api/v1/reports/daily/`` gives a row per day and source class (and, with ``by``, per kind, family, sector, place,
+accused, occurrence or count unit): ``day, source_class, [by,] events, reports``, with ``count_unit`` also ``low``,
+``high``, ``unknown``.
 ``GET /api/v1/reports/hexes/`` gives a row per H3 cell of resolution 5: ``cell`` (hexadecimal), ``longitude``, ``latitude``
 of its centre (WGS 84 degrees), ``events``, ``reports``, with ``boundary=true`` also ``boundary``, a GeoJSON polygon;
 ``format=geojson`` always has the polygons. Both answer on one page that says how old it is. Filters are those of
@@ -43,6 +44,7 @@ BY = {  # name of the parameter to the column of the rollup
     "kind": "kind",
     "family": "kind",
     "sector": "sector",
+    "place": "place",  # of what lies in no sector: placed all the same, too vague, or without any place
     "accused": "accused",
     "occurrence": "occurrence",
     "count_unit": "count_unit",

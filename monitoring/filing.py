@@ -161,6 +161,7 @@ def take_back(report_id: int, *, by, based_on: int | None) -> Report:
         for name, value in before.items():
             setattr(report, name, value)
         _check(report)
+        _demand_seen_with_its_repeats(report)
         because("Took back the last change")
         saved = _saved(report)
         keep_guarded(saved, by=by)
@@ -209,6 +210,19 @@ def _check(report: Report) -> None:
     check(report)
 
 
+def _demand_seen_with_its_repeats(report: Report) -> None:
+    """Refuse a tier at which somebody would see a duplicate and not what it repeats: the event would be lost to them."""
+    if report.pk is None:
+        return
+    further = Report.objects.filter(duplicate_of=report.pk, tier__lt=report.tier).order_by("pk").first()
+    if further is not None:
+        sentence = f"V{further.pk} is marked as a duplicate of it and is of a less strict tier: change that first."
+        raise ValidationError({"tier": sentence})
+    original = Report.objects.filter(pk=report.duplicate_of_id, tier__gt=report.tier).first()
+    if original is not None:
+        raise ValidationError({"tier": f"V{original.pk}, which it repeats, is of a stricter tier: change that first."})
+
+
 def _ask(doubts: list[Doubt], confirmed: Collection[str]) -> None:
     open_ones = [doubt for doubt in doubts if doubt.code not in confirmed]
     if open_ones:
@@ -228,6 +242,8 @@ def _fill(report: Report, changes: Mapping[str, Any], *, by) -> list[Doubt]:
     if problems:
         raise ValidationError(problems)
     _check(report)
+    if "tier" in changes:
+        _demand_seen_with_its_repeats(report)
     return [*_doubts_of_time(report, changes, note, by=by), *_doubts_of_place(report, changes)]
 
 

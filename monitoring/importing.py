@@ -37,7 +37,7 @@ from coalition.imports.mapping import Mapping as ColumnMapping
 from coalition.imports.profiles import NotAsTried, Outcome, SetProfile, SetRow, Worded
 from coalition.imports.sandbox import PROBLEM, ROW, ParsedFile
 from coalition.models import ImportBatch, ImportRow, Sector
-from monitoring import gazetteer, places
+from monitoring import gazetteer, merging, places
 from monitoring.kinds import Facility, Kind
 from monitoring.layouts import Layout
 from monitoring.models import Party, ProvisionTerm, Report, Source, StagedReport
@@ -148,14 +148,15 @@ class ReportProfile(Layout, SetProfile):
 
     def take_back(self, batch: ImportBatch, *, also: Collection[int], by, progress: Progress) -> tuple[int, int]:
         restored = _restore(batch, also)
-        deleted = 0
-        while ids := _ids(batch, f"NOT {TOUCHED} OR report.id = ANY(%(also)s)", also, AT_ONCE):
-            Report.objects.filter(pk__in=ids).delete()
-            deleted += len(ids)
+        deleted, above, torn_from = 0, 0, set()
+        while ids := _ids(batch, f"NOT {TOUCHED} OR report.id = ANY(%(also)s)", also, AT_ONCE, above):
+            torn_from |= _forget_reports(ids)
+            deleted, above = deleted + len(ids), ids[-1]
             progress(restored + deleted)
         for ids in _in_slices(_changed_by_others(batch, also)):
-            Report.objects.filter(pk__in=ids).delete()
+            torn_from |= _forget_reports(ids)
             deleted += len(ids)
+        merging.bereave(torn_from, by=by, reason=f"Import {batch.pk} was undone: reports of it are gone.")
         committed = sum(batch.counts["committed"].values())
         return restored + deleted, max(0, committed - restored - deleted)
 
@@ -739,6 +740,15 @@ WHERE staged.batch_id = %s AND staged.outcome = 'changed' AND staged.approved AN
 ORDER BY staged.number LIMIT %s
 """
 
+# The same rule as in filing: nobody sees a duplicate and not what it repeats. Asked when all is written.
+TORN = """
+SELECT staged.number, copy.id, original.id FROM monitoring_stagedreport AS staged
+JOIN monitoring_report AS copy ON copy.id = staged.target_id OR copy.duplicate_of_id = staged.target_id
+JOIN monitoring_report AS original ON original.id = copy.duplicate_of_id AND original.tier > copy.tier
+WHERE staged.batch_id = %s AND staged.outcome = 'changed' AND staged.approved
+ORDER BY staged.number LIMIT %s
+"""
+
 
 def _insert(batch: ImportBatch, source: int | None, *, by, progress: Progress) -> int:
     """Write the approved new rows; return how many. The database refuses an id that is stored by now (IntegrityError)."""
@@ -778,8 +788,13 @@ def _update(batch: ImportBatch, statement: str, *, done: int, progress: Progress
             raise NotAsTried([f"Row {number}: It was changed since it was tried." for (number,) in moved])
         cursor.execute(REMEMBER, {"batch": batch.pk})
         cursor.execute(statement, {"batch": batch.pk})
-        progress(done + cursor.rowcount)
-        return cursor.rowcount
+        written = cursor.rowcount
+        cursor.execute(TORN, [batch.pk, MOST_REFUSALS])
+        if torn := cursor.fetchall():
+            said = "V{1} is marked as a duplicate of V{2}, which would be of a stricter tier."
+            raise NotAsTried([f"Row {row[0]}: {said.format(*row)}" for row in torn])
+        progress(done + written)
+        return written
 
 
 # --- Undo ---------------------------------------------------------------------------------
@@ -795,7 +810,7 @@ TOUCHED = """(
 )"""
 MADE = """
 SELECT report.id FROM monitoring_report AS report
-WHERE report.batch_id = %(batch)s AND ({condition}) AND NOT EXISTS (
+WHERE report.batch_id = %(batch)s AND report.id > %(above)s AND ({condition}) AND NOT EXISTS (
     SELECT FROM coalition_importrow AS row
     WHERE row.batch_id = %(batch)s AND row.outcome = 'changed' AND row.target_id = report.id)
 ORDER BY report.id LIMIT %(limit)s
@@ -817,11 +832,23 @@ WHERE batch_id = %(batch)s AND outcome = 'changed' AND target_id IN (SELECT id F
 """
 
 
-def _ids(batch: ImportBatch, condition: str, also: Collection[int], limit: int) -> list[int]:
-    """Return ids of reports that the batch made, for which an SQL condition on ``report`` holds."""
+def _ids(batch: ImportBatch, condition: str, also: Collection[int], limit: int, above: int = 0) -> list[int]:
+    """Return ids of reports that the batch made, for which an SQL condition on ``report`` holds: in order, from one on.
+
+    Whoever goes through all of them says where they are, so that none is asked about twice.
+    """
+    asked = {"batch": batch.pk, "also": list(also), "limit": limit, "above": above}
     with connection.cursor() as cursor:
-        cursor.execute(MADE.format(condition=condition), {"batch": batch.pk, "also": list(also), "limit": limit})
+        cursor.execute(MADE.format(condition=condition), asked)
         return [pk for (pk,) in cursor.fetchall()]
+
+
+def _forget_reports(ids: Sequence[int]) -> set[int]:
+    """Delete reports, and return the ids of the incidents they were part of."""
+    rows = Report.objects.filter(pk__in=ids)
+    torn_from = set(rows.filter(incident__isnull=False).values_list("incident_id", flat=True))
+    rows.delete()
+    return torn_from
 
 
 def _restore(batch: ImportBatch, also: Collection[int]) -> int:

@@ -7,7 +7,8 @@ from coalition.access import Tier, actor_of
 from coalition.editing import is_id
 from coalition.filters import UpdatedSinceFilter
 from coalition.models import Sector
-from monitoring.filters import DayOrInstantFilter, ticks
+from monitoring.boxes import Box, within_box
+from monitoring.filters import BoxFilter, DayOrInstantFilter, ticks
 from monitoring.kinds import KINDS_OF, Family, Kind
 from monitoring.models import OUT, Incident, Occurrence, Party, Report, Source
 from monitoring.placing import seen_place
@@ -22,6 +23,7 @@ class IncidentFilter(django_filters.FilterSet):
     q = django_filters.CharFilter(method="matching", label="Search")
     occurred_after = DayOrInstantFilter(method="from_then_on", label="From")
     occurred_before = DayOrInstantFilter(method="up_to_then", label="Until")
+    bbox = BoxFilter(method="in_box", label="West,south,east,north")
     sector = django_filters.ModelChoiceFilter(
         method="in_sector", queryset=Sector.objects.order_by("code"), to_field_name="code", label="Sector"
     )
@@ -71,6 +73,9 @@ class IncidentFilter(django_filters.FilterSet):
     def up_to_then(self, rows: QuerySet, name: str, then) -> QuerySet:
         """The whole of a day counts; of an instant, what began before it."""
         return rows.filter(occurred_from__lt=then) if hasattr(then, "hour") else rows.filter(occurred_on__lte=then)
+
+    def in_box(self, rows: QuerySet, name: str, box: tuple[float, float, float, float]) -> QuerySet:
+        return within_box(rows, self.tier, Box(*box))
 
     def in_sector(self, rows: QuerySet, name: str, area: Sector) -> QuerySet:
         seen = seen_place(self.tier)

@@ -22,6 +22,7 @@ from monitoring.describing import NotStanding, raise_tier
 from monitoring.models import OUT, Incident, IncidentStep, Report, ReportMove
 
 OPEN, ADD, ABSORB, SPLIT, TAKEN, UNDO = "open", "add", "absorb", "split", "taken", "undo"
+LOST = "lost"
 TAKEN_BACK = (OPEN, ADD, ABSORB, SPLIT)  # kinds of step that can be
 DONE = {
     OPEN: "opened from reports",
@@ -30,6 +31,7 @@ DONE = {
     SPLIT: "reports split off",
     TAKEN: "reports taken by somebody who may not see this incident",
     UNDO: "taken back",
+    LOST: "reports lost with an import that was undone",
     "judge": "judged",
     "verify": "verified",
 }
@@ -252,6 +254,33 @@ def take_back(step_id: int, *, by, based_on: int | None = None, reason: str = ""
             gone = _undo(ground, step, moves, caused, made=made, reason=reason)
         shown = Incident.objects.visible_to(by).filter(pk__in=concerned).standing()
         return [pk for pk in shown.order_by("pk").values_list("pk", flat=True) if pk != gone]
+
+
+def bereave(incident_ids: Iterable[int], *, by, reason: str) -> None:
+    """Write down on incidents that reports of theirs are gone for good, after these were deleted. Call while acting.
+
+    One that was nothing but its reports is gone with the last of them, as when the merge is taken back: nobody judged it,
+    no party answered to it, none was merged into it. What a person found is not undone by a file: such an incident stays,
+    says that none of its reports is left, and must be verified again. Incidents that ``by`` may not see are treated alike.
+    """
+    actor = actor_of(by)
+    because(reason)
+    with seeing_all(by):
+        because(reason)
+        for pk in sorted(incident_ids):
+            incident = lock(Incident.objects.all(), pk)
+            bare = not incident.reports.exists() and incident.merged_into_id is None
+            if (
+                bare
+                and incident.judged_by_id is None
+                and not (incident.absorbed.exists() or incident.responses.exists())
+            ):
+                incident.delete()
+                continue
+            before = _touch(incident)
+            IncidentStep.objects.create(
+                incident=incident, user_id=actor.user_id, kind=LOST, reason=clean_reason(reason), before=before
+            )
 
 
 def lock_report(report_id: int, *, by, based_on: int | None = None) -> Report:

@@ -72,7 +72,7 @@ REQUIREMENTS = Columns(
     UNIT,
     Column("needed_from", hxl="#date+start"),
     Column("needed_until", hxl="#date+end"),
-    Column("priority", hxl="#priority"),
+    Column("priority", hxl="#indicator+priority"),
     "notice_days",
     "phase",
     tier_column(),

@@ -53,7 +53,7 @@ class Product:
         return (self.data_dir / "up.log").read_text()
 
     def wait_until_up(self) -> None:
-        eventually(lambda: self.process.poll() is not None or "Ready: " in self.said, within_s=180)
+        eventually(lambda: self.process.poll() is not None or "Ready: " in self.said, within_s=600)
         assert self.process.poll() is None, self.said
 
     def status(self) -> dict:
@@ -111,8 +111,9 @@ class Product:
 @contextmanager
 def running_product(data_dir: Path, *, demo: bool = False, **more) -> Iterator[Product]:
     """Run a fresh copy in this folder for the length of the block; ``more`` as ``Product`` takes it."""
-    shutil.rmtree(data_dir, ignore_errors=True)
-    data_dir.mkdir(parents=True, mode=0o711)
+    if not os.environ.get("REUSE"):
+        shutil.rmtree(data_dir, ignore_errors=True)
+    data_dir.mkdir(parents=True, mode=0o711, exist_ok=True)
     product = Product(data_dir, demo=demo, **more)
     try:
         product.wait_until_up()

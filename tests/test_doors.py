@@ -87,7 +87,7 @@ def test_a_person_without_a_membership_sees_their_own_account_and_nothing_else()
     client = Client()
     client.force_login(
         User.objects.create_user("nobody", "nobody@example.org"),
-        backend="allauth.account.auth_backends.AuthenticationBackend",
+        backend="coalition.accounts.EqualWork",
     )
     for name, address in addresses():
         if name.startswith(("account_", "mfa_", "usersessions_")):

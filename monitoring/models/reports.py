@@ -203,6 +203,7 @@ class Report(Place, Record):
             models.Index(F("occurred_from").desc(), F("id").desc(), name="report_newest_first"),
             models.Index(fields=["occurred_on", "cell"], name="report_day_and_cell"),
             models.Index(fields=["sector", "occurred_on"], name="report_sector_and_day"),
+            models.Index(fields=["coalition_sector", "occurred_on"], name="report_coalition_sector_day"),
             models.Index(fields=["filed_at"], condition=Q(status__in=WAITING), name="report_waiting"),
             models.Index(SEVERITY.desc(), F("filed_at"), F("id"), condition=Q(status__in=WAITING), name="report_queue"),
             models.Index(fields=["incident"], condition=Q(incident__isnull=False), name="report_of_incident"),

@@ -142,8 +142,10 @@ def _shown(request: HttpRequest, shown: Picture) -> dict:
         "drawing": {
             "hexes": [[_text(each), each.events, each.reports, each.outline] for each in shown.hexes],
             "points": [_drawn(dot) for dot in shown.points],
-            "parties": {dot.accused_id: parties.get(dot.accused_id, "") for dot in shown.points if dot.accused_id},
-            "kinds": {dot.kind: [Kind(dot.kind).label, FAMILY_OF[Kind(dot.kind)].value] for dot in shown.points},
+            "parties": {pk: parties.get(pk, "") for pk in {dot.accused_id for dot in shown.points} if pk},
+            "kinds": {
+                kind: [Kind(kind).label, FAMILY_OF[Kind(kind)].value] for kind in {dot.kind for dot in shown.points}
+            },
         },
     }
 

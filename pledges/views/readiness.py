@@ -4,6 +4,7 @@ the planning tier how sure it is: chances beside the counts, the gap paper, the 
 import csv
 from collections.abc import Iterator
 from datetime import UTC, date
+from functools import cached_property
 
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, render
@@ -57,23 +58,28 @@ class Question:
             raise Http404("A day is written 2027-03-01.") from error
         return max(day, self.today)
 
+    @cached_property
+    def _paths(self) -> tuple[str, str]:
+        """Of the pledges and of the requirement lines: asked for twice in each of sixty rows."""
+        return reverse("pledges:table"), reverse("requirements:list")
+
     def rows_address(self, **filters) -> str:
         """Return the address of exactly the pledges that a number was made of."""
         asked = {"operation": self.operation.code, "counted": self.tier.label, "on": self.day.isoformat(), **filters}
-        return f"{reverse('pledges:table')}?{urlencode(asked)}"
+        return f"{self._paths[0]}?{urlencode(asked)}"
 
     def lines_address(self, **filters) -> str:
         """Return the address of exactly the requirement lines that a number was made of."""
         asked = {"operation": self.operation.code, "up_to": self.tier.label, "on": self.day.isoformat(), **filters}
         if self.sector:
             asked["sector"] = self.sector.code
-        return f"{reverse('requirements:list')}?{urlencode(asked)}"
+        return f"{self._paths[1]}?{urlencode(asked)}"
 
 
 def linked(row: readiness.CapabilityAnswer, question: Question) -> dict:
     """Return a row of the matrix with the address behind each of its numbers."""
-    code = {"capability": row.code}
-    lines = question.lines_address(**code)
+    lines = question.lines_address(capability=row.code)
+    rows = question.rows_address(capability=row.code)  # words of ours are added as they are: nine to a row, sixty rows
     return {
         "row": row,
         "levels": [
@@ -81,13 +87,13 @@ def linked(row: readiness.CapabilityAnswer, question: Question) -> dict:
                 "name": level,
                 "quantity": quantity,
                 "unquantified": row.unquantified[level],
-                "href": lines if question.sector else question.rows_address(**code, level=level),
+                "href": lines if question.sector else f"{rows}&level={level}",
             }
             for level, quantity in row.levels.items()
         ],
-        "blocked_href": question.rows_address(**code, level="blocked"),
+        "blocked_href": f"{rows}&level=blocked",
         "lines_href": lines,
-        "standing_href": question.rows_address(**code, at_least=question.threshold),
+        "standing_href": f"{rows}&at_least={question.threshold}",
     }
 
 

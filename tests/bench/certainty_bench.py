@@ -22,9 +22,11 @@ if __name__ == "__main__":
 
 from pledges import certainty
 from pledges.certainty import Capability, Contribution, Plan
+from tests.bench.figures import SHORT, figure
 
 NATIONS, CAPABILITIES, LINES, PLEDGES, DAYS, CONDITIONS = 35, 60, 500, 2000, 730, 8
 DRAWS = 200_000
+ROUNDS = 1 if SHORT else 3
 CERTAINTY_BY_STEP = (0.15, 0.40, 0.85, 0.95, 0.98, 1.0)
 STEP_SHARES = (0.1, 0.25, 0.35, 0.15, 0.05, 0.1)
 
@@ -104,7 +106,7 @@ def timed(work: Callable, *given: object) -> Taken:
     return Taken(time.perf_counter() - clock, time.process_time() - processor)
 
 
-def on_two(pool: ProcessPoolExecutor, work: Callable, *given: list, times: int = 3) -> Taken:
+def on_two(pool: ProcessPoolExecutor, work: Callable, *given: list, times: int = ROUNDS) -> Taken:
     """Do two shares of the work at once, some times, and return the best."""
     found = []
     for _ in range(times):
@@ -184,23 +186,30 @@ def report(kind: str, coalition: Coalition, pool: ProcessPoolExecutor, *, simula
     groups, conditions = coalition.groups, coalition.conditions
     parts, same, twice = halves(groups), [conditions] * 2, [groups] * 2
     plans = [plan for group in groups for plan in group.lines]
-    alone = min(timed(certainty.capabilities, groups, conditions) for _ in range(3))
-    only = min(timed(certainty.lines, plans, conditions) for _ in range(3))
-    print(f"  full: {on_two(pool, certainty.capabilities, parts, same)} on two processes, {alone} on one")
-    print(f"  lines only, without joint and pooled: {only} on one process")
-    one = list(with_one_pledge_changed(coalition))
-    for name, place in (("p50", 0.5), ("p95", 0.95), ("slowest", 1.0)):
-        clock, processor = (np.quantile(taken, place) * 1000 for taken in zip(*one, strict=True))
-        print(f"  one pledge changed, {name}: {clock:.0f} ms ({processor:.0f})")
+    alone = min(timed(certainty.capabilities, groups, conditions) for _ in range(ROUNDS))
+    only = min(timed(certainty.lines, plans, conditions) for _ in range(ROUNDS))
+    two = on_two(pool, certainty.capabilities, parts, same)
+    figure(f"computing the whole plan, {kind}", two.clock, "s", at_most=1, note=f"two processes, {two}; on one {alone}")
+    figure(f"computing the lines alone, {kind}", only.clock, "s", note=f"one process, {only}")
+    one = list(with_one_pledge_changed(coalition, 20 if SHORT else 200))
+    clock, processor = (np.quantile(taken, (0.5, 0.95, 1.0)) * 1000 for taken in zip(*one, strict=True))
+    note = f"p50 {clock[0]:.0f}, slowest {clock[2]:.0f}; of the processor p95 {processor[1]:.0f}; computing only"
+    figure(f"one pledge changed, p95, {kind}", clock[1], "ms", at_most=50, note=note)
     nations = list(coalition.pledges_of)
     owners = [{n: coalition.pledges_of[n] for n in nations[at::2]} for at in (0, 1)]
     took = on_two(pool, certainty.losses, twice, same, owners)
-    print(f"  N-1 for {NATIONS} nations, lines and joint: {took} on two processes")
+    figure(f"N-1 for {NATIONS} nations, {kind}", took.clock, "s", at_most=3, note=f"two processes, {took}")
     took = on_two(pool, certainty.tornado, parts, same)
-    print(f"  tornado of {CONDITIONS} conditions, lines and joint: {took} on two processes")
+    figure(f"tornado of {CONDITIONS} conditions, {kind}", took.clock, "s", note=f"two processes, {took}")
     if simulate:
         took, furthest = naive_simulation(coalition, answers)
-        print(f"  naive simulation, {DRAWS:,} draws, lines only: {took:.1f} s, off by up to {furthest:.1e}")
+        figure(
+            f"computing the lines alone, against simulating them, {kind}",
+            only.clock,
+            "s",
+            beside=(f"{DRAWS:,} draws", took),
+            note=f"the draws are off by up to {furthest:.1e}",
+        )
 
 
 def main() -> None:
@@ -208,7 +217,10 @@ def main() -> None:
     with ProcessPoolExecutor(2) as pool:
         list(pool.map(_nothing, range(4)))
         for kind, is_round in (("round quantities", True), ("whole numbers to 5,000", False)):
-            report(kind, a_coalition(round_quantities=is_round), pool, simulate="--quick" not in sys.argv)
+            if is_round or not SHORT:
+                report(
+                    kind, a_coalition(round_quantities=is_round), pool, simulate=not (SHORT or "--quick" in sys.argv)
+                )
 
 
 if __name__ == "__main__":

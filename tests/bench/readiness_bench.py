@@ -35,6 +35,7 @@ from pledges.models import Allocation, Capability, Pledge, PledgeCondition, Read
 from pledges.planned import planned
 from pledges.readiness import storing
 from tests.bench.certainty_bench import CAPABILITIES, a_coalition
+from tests.bench.figures import SHORT, figure
 from tests.factories import a_member, a_nation
 
 STATUSES = ("signalled", "offered", "committed", "ready", "deploying", "in_place")
@@ -120,8 +121,9 @@ def _taken(work) -> tuple[float, float]:
     return time.perf_counter() - clock, time.process_time() - processor
 
 
-def _said(taken: tuple[float, float]) -> str:
-    return f"{taken[0]:.2f} s ({taken[1]:.2f})"
+def _told(name: str, taken: tuple[float, float], *, at_most: float | None = None, note: str = "") -> None:
+    clock, processor = taken
+    figure(name, clock, "s", at_most=at_most, note=f"{note}; of the processor {processor:.2f}".removeprefix("; "))
 
 
 def fresh(work):
@@ -149,9 +151,14 @@ def parts(operation: Operation) -> None:
             ),
         }
         for name, work in steps.items():
-            print(f"    {name}: {_said(min(_taken(work) for _ in range(2)))}")
+            _told(
+                f"full recompute, of it: {name}",
+                min(_taken(work) for _ in range(1 if SHORT else 2)),
+                note="one process",
+            )
         answers = storing._answers(operation, ids)
-        print(f"    store {len(answers)} rows: {_said(_taken(lambda: storing._store(answers)))}")
+        took = _taken(lambda: storing._store(answers))
+        _told("full recompute, of it: store", took, at_most=1, note=f"one process, {len(answers)} rows")
 
 
 def full(operation: Operation, database: str) -> None:
@@ -164,7 +171,7 @@ def full(operation: Operation, database: str) -> None:
             readiness.mark_all(operation)
 
     marked()
-    print(f"  full recompute, one process: {_said(_taken(readiness.sweep))}")
+    _told("full recompute", _taken(readiness.sweep), note="one process")
     marked()
     other = subprocess.Popen(
         [sys.executable, __file__, "--sweep"],
@@ -181,7 +188,8 @@ def full(operation: Operation, database: str) -> None:
     told = other.stdout.readline().split()
     other.wait()
     whole = time.perf_counter() - clock
-    print(f"  full recompute, two processes: {whole:.2f} s (slower: {max(mine[1], float(told[1])):.2f})")
+    note = f"two processes, marks to stored rows; of the processor, the slower one {max(mine[1], float(told[1])):.2f}"
+    figure("full recompute: loaded, computed, stored", whole, "s", at_most=2, note=note)
 
 
 CHANGES = {
@@ -199,7 +207,7 @@ def _any_quantity(rng, pledge) -> dict:
     return {"quantity": int(rng.integers(1, 5000))}
 
 
-def one_pledge(operation: Operation, count: int = 200) -> None:
+def one_pledge(operation: Operation, count: int = 16 if SHORT else 200) -> None:
     """Print what it takes from one changed pledge to its stored answers, in a worker that has computed before or not."""
     rng = np.random.default_rng(5)
     with acting_as(SYSTEM):
@@ -229,8 +237,12 @@ def one_pledge(operation: Operation, count: int = 200) -> None:
             found = {"any": [one for some in found.values() for one in some], **found}
         for name, taken in found.items():
             clock, processor = (np.quantile(times, (0.5, 0.95)) * 1000 for times in zip(*taken, strict=True))
-            print(f"  one pledge changed ({name}), {state}:", end=" ")
-            print(f"p50 {clock[0]:.0f} ms ({processor[0]:.0f}), p95 {clock[1]:.0f} ms ({processor[1]:.0f})")
+            note = (
+                f"p50 {clock[0]:.0f}; of the processor {processor[0]:.0f} and {processor[1]:.0f}; {len(taken)} changes"
+            )
+            is_the_figure = name == "any" and warm
+            what = f"one pledge changed ({name}), {state}, p95"
+            figure(what, clock[1], "ms", at_most=50 if is_the_figure else None, note=note)
 
 
 def reads(operation: Operation) -> None:
@@ -245,7 +257,7 @@ def reads(operation: Operation) -> None:
             "all lines over time": lambda: readiness.lines_over_time(operation, on=today, tier=3),
         }.items():
             clock, processor = min(_taken(work) for _ in range(5))
-            print(f"  read {name}: {clock * 1000:.0f} ms ({processor * 1000:.0f})")
+            figure(f"read {name}", clock * 1000, "ms", note=f"best of 5; of the processor {processor * 1000:.0f}")
 
 
 def what_ifs(operation: Operation) -> None:
@@ -260,23 +272,24 @@ def what_ifs(operation: Operation) -> None:
             owners.setdefault(nation, set()).add(pledge_id)
         groups = list(asked.groups.values())
     browser = Client(SERVER_NAME="127.0.0.1")
-    browser.force_login(planner, backend="allauth.account.auth_backends.AuthenticationBackend")
+    browser.force_login(planner, backend="coalition.accounts.EqualWork")
     condition = asked.condition_ids[0]
     day = today + timedelta(days=200)
     pages = {
         "page, one condition failed": f"/readiness/what-if/?on={day}&condition={condition}:failed",
         "page of effects (N-1 and tornado on the day)": f"/readiness/what-if/effects/?on={day}",
     }
-    for name, work in {
+    all_days = {
         f"N-1 over {len(owners)} nations, all days": lambda: certainty.losses(groups, asked.chances, owners),
         "tornado, all days": lambda: certainty.tornado(groups, asked.chances),
-    }.items():
-        print(f"  what if, {name}: {_said(_taken(work))}")
+    }
+    for name, work in all_days.items() if not SHORT else ():
+        _told(f"what if, {name}", _taken(work), at_most=3 if name.startswith("N-1") else None, note="one process")
     for name, address in pages.items():
         found = []
-        for _ in range(5):
+        for _ in range(1 if SHORT else 5):
             found.append(_taken(lambda address=address: _answered(browser, address)))
-        print(f"  what if, {name}: {_said(min(found))}, slowest {_said(max(found))}")
+        _told(f"what if, {name}", min(found), note=f"best of 5, slowest {max(found)[0]:.2f} s")
 
 
 def _answered(browser: Client, address: str) -> None:

@@ -30,10 +30,12 @@ from coalition.models import Stale
 from monitoring import rollups
 from monitoring.models import DailyCount, HexCount, HexMonth, HexMonthSlice, Incident, Report
 from tests.bench import made_up_reports
+from tests.bench.figures import SHORT, figure, size
 from tests.factories import a_member, an_operation
 
 REPORTS = 1_000_000
 FIRST, LAST = date(2025, 11, 1), date(2026, 10, 31)
+TODAY = datetime(2026, 11, 1, 10, tzinfo=UTC)  # the day after the last that has reports
 
 
 @contextmanager
@@ -69,27 +71,32 @@ def _taken(work) -> Taken:
     return Taken(time.perf_counter() - clock, _processor() - before)
 
 
-def _said(taken: Taken) -> str:
-    return f"{taken.clock:.1f} s ({taken.work:.1f})"
+def _told(name: str, taken: Taken) -> None:
+    figure(name, taken.clock, "s", note=f"work {taken.work:.1f} s")
 
 
-def _spread(name: str, found: list[Taken]) -> None:
+def _spread(name: str, found: list[Taken], *, work_at_most: float | None = None, at_most: float | None = None) -> None:
+    """Tell the median by the clock or, where that is the figure, the mean work, in ms."""
     median, slow = (np.quantile([taken.clock for taken in found], at) * 1000 for at in (0.5, 0.95))
     work = sum(taken.work for taken in found) / len(found) * 1000
-    print(f"  {name}: median {median:.0f} ms, p95 {slow:.0f} ms; work {work:.0f} ms")
+    if work_at_most:
+        note = f"mean of {len(found)}; by the clock median {median:.0f}, p95 {slow:.0f}"
+        figure(f"{name}, work", work, "ms", at_most=work_at_most, note=note)
+    else:
+        figure(name, median, "ms", at_most=at_most, note=f"median of {len(found)}, p95 {slow:.0f}; work {work:.0f} ms")
 
 
 def first_count() -> None:
     """Print the marks of the load, and how long all of it is counted."""
     with acting_as(SYSTEM):
         print(f"  marks left by the load: {Stale.objects.filter(kind=rollups.KIND).count()}")
-    print(f"  counted first: {_said(_taken(rollups.sweep))}")
+    _told("all counted for the first time", _taken(rollups.sweep))
     with acting_as(SYSTEM):
         for model in (HexCount, HexMonth, HexMonthSlice, DailyCount):
             print(f"    {model.__name__}: {model.objects.count()} rows")
 
 
-def one_more(count: int = 20) -> None:
+def one_more(count: int = 3 if SHORT else 20) -> None:
     """Print what one change costs until the counts are true again: on any day, on the worst day, and for a merger."""
     rng = np.random.default_rng(5)
     with acting_as(SYSTEM):
@@ -113,7 +120,7 @@ def one_more(count: int = 20) -> None:
             saved.append(_taken(again))
             counted.append(_taken(rollups.sweep))
         _spread(f"one report more, {name}: saved", saved)
-        _spread(f"one report more, {name}: counted", counted)
+        _spread(f"one report more, {name}: counted", counted, work_at_most=100)
     merged = []
     for at in rng.integers(0, len(of_worst) - 1, 10):
         with acting_as(SYSTEM):
@@ -128,8 +135,8 @@ def one_more(count: int = 20) -> None:
     _spread("two reports merged, the worst day: counted", merged)
 
 
-def asked(count: int = 15) -> None:
-    """Print what the API and the overview take to answer, over HTTP as far as Django has it: no network, no web server."""
+def asked(count: int = 4 if SHORT else 15) -> None:
+    """Tell what the API and trends take to answer, over HTTP as far as Django has it: no network, no web server."""
     with acting_as(SYSTEM):
         an_operation(code="bench", starts_on=LAST)
         planner = a_member(Role.PLANNER)
@@ -146,7 +153,6 @@ def asked(count: int = 15) -> None:
         "days, all": f"/api/v1/reports/daily/?{days}",
         "days of four weeks, by kind": "/api/v1/reports/daily/?by=kind",
         "trends, four weeks": f"/monitoring/trends/?occurred_after={LAST - timedelta(days=27)}&occurred_before={LAST}",
-        "overview": "/",
     }.items():
         found = []
         for _ in range(count):
@@ -154,18 +160,18 @@ def asked(count: int = 15) -> None:
                 found.append(_taken(lambda address=address: client.get(address)))
             if len(found) == 1:
                 many = len(queries)
-        _spread(f"{name} ({many} queries)", found[1:])
+        _spread(f"{name} ({many} queries)", found[1:], at_most=50 if name.startswith("hexes") else None)
 
 
 def main() -> None:
     """Print all of it."""
-    reports = int(sys.argv[1]) if len(sys.argv) > 1 else REPORTS
+    reports = size(REPORTS, short=5_000)
     with a_database() as owner_url:
         print(f"\ncounts of {reports} reports")
-        print(f"  loaded, marks included: {_said(_taken(lambda: made_up_reports.load(owner_url, reports)))}")
+        _told(f"{reports:,} reports loaded, marks included", _taken(lambda: made_up_reports.load(owner_url, reports)))
         first_count()
         one_more()
-        with time_machine.travel(datetime(2026, 11, 1, 10, tzinfo=UTC)):  # the day after the last that has reports
+        with time_machine.travel(TODAY):
             asked()
 
 

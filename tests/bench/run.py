@@ -1,7 +1,7 @@
 """Run the benches and print one table: figure, target, seen, and what a plain way took beside it in the same run.
 
-`make bench` runs all of them; SHORT=1 runs them small, to show that they work. `make bench ARGS="export map"` runs
-only those, and keeps what the others found last time. What was found lies in ``.test/figures.json``; ``--write`` makes
+`make bench` runs all of them; SHORT=1 runs them small, two at once, to show that they work. `make bench ARGS="export map"`
+runs only those, and keeps what the others found last time. What was found lies in ``.test/figures.json``; ``--write`` makes
 ``docs/figures.md`` of it. ``--also FILE`` adds what was measured elsewhere, as ``{"make test": 170.2}``, in seconds.
 """
 
@@ -13,13 +13,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+from tests import bed
 from tests.bench.figures import SHORT, Figure
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = bed.ROOT
 BENCHES = ROOT / "tests/bench"
 FOUND = ROOT / (".test/figures-short.json" if SHORT else ".test/figures.json")
 PAGE = ROOT / "docs/figures.md"
@@ -38,14 +40,26 @@ def names() -> list[str]:
 
 
 def run(name: str) -> dict:
-    """Run one bench in a process of its own and return what it found; ``failed`` is its exit code, 0 when all is well."""
+    """Run one bench in a process of its own and return what it found; ``failed`` is its exit code, 0 when all is well.
+
+    All benches use the engines of this process, as the workers of a parallel test run do.
+    """
     began, clock = datetime.now(UTC), time.perf_counter()
+    if not SHORT:
+        print(f"\n--- {name}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         kept = Path(folder) / "figures"
         told = {"load_before": round(os.getloadavg()[0], 2), "machine": machine()}
         done = subprocess.run(
-            [sys.executable, str(BENCHES / f"{name}_bench.py")], env=os.environ | {"FIGURES": str(kept)}, check=False
+            [sys.executable, str(BENCHES / f"{name}_bench.py")],
+            env=os.environ | {"FIGURES": str(kept), "PYTEST_XDIST_WORKER": "gw0"},
+            stdout=subprocess.PIPE if SHORT else None,  # two at once would talk over each other
+            stderr=subprocess.STDOUT if SHORT else None,
+            text=True,
+            check=False,
         )
+        if SHORT:
+            print(f"\n--- {name}\n{done.stdout}", end="", flush=True)
         lines = kept.read_text().splitlines() if kept.exists() else []
     return told | {
         "began": f"{began:%Y-%m-%d %H:%M} UTC",
@@ -113,10 +127,11 @@ def main() -> int:
     kept = json.loads(FOUND.read_text()) if FOUND.exists() else {}
     found = {name: told for name, told in kept.items() if name in names()}
     now = asked.benches or names()
-    for name in now:
-        print(f"\n--- {name}", flush=True)
-        found[name] = run(name)
-        FOUND.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+    bed.migrated_template()
+    with ThreadPoolExecutor(2 if SHORT else 1) as pool:
+        for name, told in zip(now, pool.map(run, now), strict=True):
+            found[name] = told
+            FOUND.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
     also = json.loads(asked.also.read_text()) if asked.also else {}
     if asked.write:
         PAGE.write_text("\n".join([INTRODUCTION.rstrip(), *table(found, also)]) + "\n")

@@ -25,7 +25,7 @@ from monitoring import duplicates, triage
 from monitoring.incident_filters import QueueFilter
 from monitoring.models import Report
 from tests.bench import made_up_reports
-from tests.bench.figures import figure, size
+from tests.bench.figures import SHORT, figure, size
 from tests.factories import a_member
 
 
@@ -56,9 +56,11 @@ def main(reports: int) -> None:
         print(f"{reports:,} reports in {time.perf_counter() - start:.0f} s", flush=True)
         dice = random.Random(7)
         with acting_as(monitor):
-            some = list(Report.objects.filter(pk__in=[dice.randint(1, reports) for _ in range(60)]))
+            some = list(Report.objects.filter(pk__in=[dice.randint(1, reports) for _ in range(5 if SHORT else 60)]))
             days = Report.objects.values("occurred_on").annotate(count=Count("pk")).order_by("-count")
-            worst = list(Report.objects.filter(occurred_on=days[0]["occurred_on"]).order_by("-id")[:20])
+            worst = list(
+                Report.objects.filter(occurred_on=days[0]["occurred_on"]).order_by("-id")[: 5 if SHORT else 20]
+            )
             print(f"worst day: {days[0]['count']:,} reports", flush=True)
             timed("suggestions, any report", [lambda r=r: duplicates.candidates(r, by=monitor) for r in some])
             timed("suggestions, worst day", [lambda r=r: duplicates.candidates(r, by=monitor) for r in worst])
@@ -80,4 +82,4 @@ def main(reports: int) -> None:
 
 
 if __name__ == "__main__":
-    main(size(1_000_000, short=20_000))
+    main(size(1_000_000, short=5_000))

@@ -28,6 +28,7 @@ PAGES = {
     "see_planning": "/readiness/what-if/",
     "keep_webhooks": "/webhooks/",
     "administer": "/history/",
+    "invite": "/people/",
 }
 IMPORTS = {"import_pledges": "pledges", "import_reports": "reports"}
 

@@ -116,6 +116,11 @@ def test_the_app_role_cannot_make_a_backup_with_rows_missing(committed, tmp_path
         backup.make(bed.url_of(settings.DATABASES["default"]["NAME"]), tmp_path, tmp_path)
 
 
+@pytest.mark.parametrize("xid", [0, 1, 900, 2**32 - 1, 2**32, 2**40 + 7])
+def test_the_epoch_begins_above_every_number_the_backup_knows(xid):
+    assert backup.epoch_above(xid) * 2**32 > xid
+
+
 def test_only_the_newest_whole_backups_are_kept_and_halves_are_swept_away(tmp_path):
     for day in ("20260101", "20260102", "20260103"):
         (tmp_path / day).mkdir()

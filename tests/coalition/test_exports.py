@@ -13,7 +13,7 @@ import python_calamine
 import shapely
 from django.test import Client
 
-from coalition import exports, jobs
+from coalition import exports, jobs, renderers
 from coalition.access import SYSTEM, Role, Tier, acting_as
 from coalition.models import Job
 from tests.factories import a_condition, a_member, a_pledge, a_sector
@@ -118,6 +118,7 @@ def test_every_list_has_every_format_even_when_it_is_empty(name, ending):
             assert content == b""
 
 
+<<<<<<< HEAD
 @pytest.mark.parametrize("field", ["available_from", "quantity", "note", "last_confirmed_on"])
 def test_one_column_without_values_is_a_file_too(field):
     with acting_as(SYSTEM):
@@ -127,6 +128,34 @@ def test_one_column_without_values_is_a_file_too(field):
     page = client.get(f"/api/v1/pledges/?fields={field}&ordering=id").json()["results"]
     table = pq.read_table(pa.BufferReader(file(client, f"/api/v1/pledges/?fields={field}&format=parquet&ordering=id")))
     assert table.to_pylist() == page
+=======
+def test_a_file_whose_rows_break_off_is_never_finished():
+    def rows():
+        yield b"1,2\n"
+        raise ConnectionError("the database is gone")
+
+    told = {"columns": [("id", "integer"), ("version", "integer")], "place": None}
+    made = []
+    with pytest.raises(ConnectionError):
+        made.extend(renderers.by_child(renderers.PARQUET, told, rows()))
+    with pytest.raises(pa.ArrowInvalid):
+        pq.read_table(pa.BufferReader(b"".join(made)))
+
+
+def test_a_file_whose_writer_dies_breaks_off_and_says_so(tmp_path):
+    (tmp_path / "dies.py").write_text("import sys; sys.stdin.buffer.read(10); sys.exit(3)")
+    with pytest.raises(ChildProcessError, match=r"dies\.py ended with 3"):
+        list(renderers.by_child(tmp_path / "dies.py", {}, iter([b"1,2\n"] * 100_000)))
+
+
+def test_a_file_is_written_in_row_groups_that_together_are_all_rows():
+    told = {"columns": [("id", "integer"), ("what", "text")], "place": None}
+    lines = [f'{number},"{"x" * 1000}"\n'.encode() for number in range(30_000)]
+    made = b"".join(renderers.by_child(renderers.PARQUET, told, lines))
+    read = pq.ParquetFile(pa.BufferReader(made))
+    assert read.num_row_groups > 1
+    assert read.read()["id"].to_pylist() == list(range(30_000))
+>>>>>>> main
 
 
 def test_hxl_tags_are_well_formed():
@@ -215,6 +244,19 @@ def test_a_download_can_be_resumed(pledges):
     assert client.get(f"{where}file/", headers={"Range": "bytes=-5"}).getvalue() == content[-5:]
     assert client.get(f"{where}file/", headers={"Range": f"bytes={len(content)}-"}).status_code == 416
     assert client.get(f"{where}file/", headers={"Range": "bytes=10-", "If-Range": '"other"'}).status_code == 200
+
+
+def test_a_worker_that_lost_its_job_leaves_the_file_of_the_next_one(pledges):
+    job_id = put_off(browser(Role.ANALYST)).split("/")[-2]
+    jobs.work(job_id)
+    whole = exports.path_of(job_id).read_bytes()
+    with acting_as(SYSTEM):
+        job = Job.objects.select_related("user__membership").get(pk=job_id)
+    late = jobs.Work(job.pk, job.kind, 0, job.user, job.arguments, is_lost=True)
+    with pytest.raises(jobs.JobLost):
+        exports.make(late)
+    assert exports.path_of(job_id).read_bytes() == whole
+    assert len(list(exports.folder().glob(f"{job_id}*"))) == 1
 
 
 def test_a_file_is_its_owners_alone(pledges):

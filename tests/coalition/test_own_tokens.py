@@ -8,7 +8,7 @@ from django.http import Http404
 from django.test import Client
 from django.utils import timezone
 
-from coalition import tokens
+from coalition import housekeeping, tokens
 from coalition.access import SYSTEM, Role, acting_as
 from coalition.models import ApiToken
 from tests.factories import a_member
@@ -54,6 +54,15 @@ def test_a_revoked_token_is_refused_at_once(analyst):
     assert client.post(f"{PAGE}{token.token_key}/revoke/").status_code == 302
     assert asks_with(secret).status_code == 401
     assert "You have no token." in client.get(PAGE).text
+
+
+def test_expired_tokens_are_refused_and_go_with_the_housekeeping(analyst):
+    old, secret = tokens.issue(by=analyst, name="Old", scope="read", days=1)
+    young, _ = tokens.issue(by=analyst, name="Young", scope="read", days=1)
+    ApiToken.objects.filter(pk=old.pk).update(expiry=timezone.now() - timedelta(seconds=1))
+    assert asks_with(secret).status_code == 401
+    housekeeping.clean_up()
+    assert list(ApiToken.objects.filter(user=analyst)) == [young]
 
 
 def test_nobody_sees_or_revokes_the_token_of_another(analyst):

@@ -361,6 +361,25 @@ def test_an_address_that_may_not_be_asked_for_is_refused_with_a_sentence(setting
         egress.inspect(address)
 
 
+@pytest.mark.parametrize(
+    "host",
+    [
+        "2130706433", "0x7f000001", "0x7f.0.0.1", "0177.0.0.1", "127.1", "127.000.000.001", "0", "localhost",
+        "LOCALHOST", "localhost.", "[::ffff:7f00:1]", "[0:0:0:0:0:ffff:127.0.0.1]", "[::127.0.0.1]",
+        "[64:ff9b::7f00:1]", "[2002:7f00:1::]",
+        "[::1%25lo]", "10.1.2.3%00.receiver.test", "%31%32%37.0.0.1", "10.1.2.3@127.0.0.1", "127.0.0.1#@10.1.2.3",
+        "127.0.0.1\\@10.1.2.3", "①②⑦.0.0.1", "xn--lcalhost-54a.invalid", "10.1.2.3.127.0.0.1.invalid", "",
+    ],
+)  # fmt: skip
+def test_no_spelling_of_an_unlisted_address_gets_out(settings, monkeypatch, host):
+    settings.WEBHOOK_PLAIN_NETWORKS, settings.WEBHOOK_PORTS = [ip_network("10.0.0.0/8")], [8443]
+    asked = []
+    monkeypatch.setattr(egress, "_connection_to", lambda target: asked.append(target))
+    with pytest.raises(egress.EgressRefused):
+        egress.post(f"http://{host}:8443/", b"{}", {})
+    assert asked == []
+
+
 def test_plain_http_is_refused_where_only_tls_is_listed(settings):
     settings.WEBHOOK_NETWORKS, settings.WEBHOOK_PORTS = LOOPBACK, [8443]
     with pytest.raises(egress.EgressRefused, match="use https"):

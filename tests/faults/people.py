@@ -7,6 +7,7 @@ import secrets
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPException
 from threading import Event
+from uuid import uuid4
 
 from coalition.access import SYSTEM, Tier, acting_as
 from pledges.models import Pledge
@@ -54,7 +55,7 @@ class Crowd:
         self.people = [Officer(product.address) for _ in range(2)]
         self.acknowledged: list[str] = []
         self.failed = 0
-        self._product, self._label, self._enough = product, label, Event()
+        self._product, self._label, self._enough = product, f"{label} {uuid4().hex[:8]}", Event()
         for person in self.people:
             assert person.log_in("officer-gb") == 302
             person.waits.clear()

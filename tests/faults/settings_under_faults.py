@@ -7,6 +7,8 @@ from django.utils import timezone
 from coalition.settings import *  # noqa: F403
 from coalition.settings import DATA_DIR
 
+if (DATA_DIR / "temporary").is_dir():  # a small disk; else none could be mounted
+    FILE_UPLOAD_TEMP_DIR = DATA_DIR / "temporary"
 CELERY_IMPORTS = ["tests.faults.strange_jobs"]
 
 _true_now = timezone.now

@@ -5,8 +5,8 @@ import signal
 import time
 
 from coalition import jobs
-from coalition.access import SYSTEM, acting_as
-from coalition.models import Tombstone
+from coalition.access import SYSTEM, Tier, acting_as
+from coalition.models import Condition, Operation
 
 NOTE, RAISES, DIES = "faults.note", "faults.raises", "faults.dies"
 
@@ -18,11 +18,12 @@ def note(work: jobs.Work) -> dict:
     Nothing else keeps two workers apart: were a job given to a second one while the first lives, two rows would tell.
     """
     with acting_as(SYSTEM):
-        noted = Tombstone.objects.filter(kind=NOTE, object_id=str(work.job_id))
-        again = noted.exists()
+        title = f"{NOTE} {work.job_id}"
+        again = Condition.objects.filter(title=title).exists()
         if not again:
             time.sleep(work.arguments["seconds"])
-            Tombstone.objects.create(kind=NOTE, object_id=str(work.job_id), tier_before=3)
+            operation = Operation.objects.order_by("pk").first()
+            Condition.objects.create(operation=operation, kind=Condition.Kind.PARTNER, title=title, tier=Tier.PLANNING)
     return {"again": again}
 
 

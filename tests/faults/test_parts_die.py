@@ -54,7 +54,7 @@ def backends_of(product: Product) -> list[int]:
         return [pid for (pid,) in found]
 
 
-@pytest.mark.parametrize("part", ["worker", "redis", "web", pytest.param("postgres", id="postgres-short")])
+@pytest.mark.parametrize("part", ["worker", "redis", "web", "postgres"])
 def test_a_part_is_killed(product, officer, crowd, part, chance, cost):
     before, starts = officer.offered(), product.starts(part)
     with crowd(f"{part}-killed") as people:

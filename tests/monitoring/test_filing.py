@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from coalition.access import SYSTEM, Role, Tier, acting_as
 from coalition.editing import VersionStale
-from monitoring import filing
+from monitoring import filing, triage
 from monitoring.filing import Doubtful, NothingToTakeBack
 from monitoring.models import Report, Source
 from tests.factories import a_member, a_party, a_provision, a_report, a_sector, a_source, a_term, the_operation
@@ -334,6 +334,21 @@ def test_taking_back_does_not_make_a_sensitive_place_exact_again_for_who_may_not
 
 
 # --- While it is typed ----------------------------------------------------------------------
+
+
+def test_a_tier_that_would_hide_what_a_duplicate_repeats_is_refused_until_the_mark_is_undone():
+    planner = a_member(Role.PLANNER)
+    with acting_as(planner):
+        the_operation()
+        original, copy = a_report(tier=Tier.PUBLIC), a_report(tier=Tier.COALITION)
+        copy = triage.take(copy.pk, "duplicate", of=original.pk, by=planner)
+        with pytest.raises(ValidationError, match=f"V{copy.pk} is marked as a duplicate of it"):
+            filing.revise(original.pk, {"tier": Tier.PLANNING}, by=planner, based_on=None)
+        filing.revise(original.pk, {"tier": Tier.COALITION}, by=planner, based_on=None)
+        with pytest.raises(ValidationError, match=f"V{original.pk}, which it repeats, is of a stricter tier"):
+            filing.revise(copy.pk, {"tier": Tier.PUBLIC}, by=planner, based_on=None)
+        triage.undo(copy.pk, by=planner)
+        assert filing.revise(original.pk, {"tier": Tier.PLANNING}, by=planner, based_on=None).tier == Tier.PLANNING
 
 
 def test_a_half_typed_draft_is_understood_as_far_as_it_goes(monitor):

@@ -9,7 +9,7 @@ from coalition.access import SYSTEM, Role, Tier, acting_as
 from coalition.models import Tombstone
 from monitoring import merging
 from monitoring.models import Incident, IncidentStep, Report
-from tests.factories import a_member, a_party, a_report, the_operation
+from tests.factories import a_member, a_party, a_report, an_incident, the_operation
 
 pytestmark = pytest.mark.django_db
 
@@ -119,6 +119,18 @@ def test_merge_takes_either_reports_or_an_incident(client):
     address = f"incidents/{made.json()['id']}/merge/"
     for body in ({}, {"reports": seen(two), "incident": {"id": 1, "version": 1}}, {"reports": []}, {"other": 1}):
         assert post(client, address, body, made["ETag"]).status_code == 400
+
+
+def test_a_box_keeps_the_incidents_in_it_as_the_tier_sees_their_places(client):
+    with acting_as(SYSTEM):
+        near = an_incident(**HERE)
+        moved = an_incident(**HERE | {"sensitive": True, "coalition_longitude": 39.0})
+    found = {
+        box: {row["id"] for row in client.get(f"/api/v1/incidents/?bbox={box}").json()["results"]}
+        for box in ("37.9,47.9,38.1,48.1", "38.9,47.9,39.1,48.1", "30,40,50,50")
+    }
+    assert list(found.values()) == [{near.pk}, {moved.pk}, {near.pk, moved.pk}]
+    assert client.get("/api/v1/incidents/?bbox=39,48,37,49").status_code == 400
 
 
 def test_taking_back_the_first_merge_leaves_nothing(client):

@@ -14,8 +14,8 @@ from coalition.imports import staging
 from coalition.imports.profiles import NotAsTried
 from coalition.imports.staging import State, phase
 from coalition.models import ImportBatch, ImportRow, Tombstone
-from monitoring import importing
-from monitoring.models import Evidence, Party, Report, Source, StagedReport
+from monitoring import importing, judging, merging, triage
+from monitoring.models import Evidence, Incident, Party, Report, Source, StagedReport
 from tests.factories import a_member, the_operation
 
 pytestmark = pytest.mark.django_db
@@ -284,6 +284,52 @@ def test_undo_lists_what_was_touched_and_leaves_it_unless_chosen(monitor):
     batch = undone(batch, monitor, also=[seen.pk])
     assert (batch.counts["taken_back"], batch.counts["left"]) == (2, 1)
     assert list(Report.objects.values_list("external_id", flat=True)) == ["A1"]
+
+
+def merged(by, *external_ids: str) -> Incident:
+    return merging.open_incident({report(name).pk: None for name in external_ids}, by=by)
+
+
+def test_an_incident_that_was_nothing_but_its_reports_is_gone_with_the_last_of_them(monitor):
+    batch = committed(monitor)
+    incident = merged(monitor, "A1", "A2")
+    everything = list(Report.objects.values_list("pk", flat=True))
+    undone(batch, monitor, also=everything)
+    assert not Report.objects.exists()
+    assert not Incident.objects.exists()
+    assert Tombstone.objects.filter(kind="monitoring_incident", object_id=str(incident.pk)).exists()
+    event = Incident.pgh_event_model.objects.filter(pgh_obj_id=incident.pk).latest("pgh_id")
+    assert event.pgh_context["why"] == f"Import {batch.pk} was undone: reports of it are gone."
+
+
+def test_an_incident_that_keeps_a_report_or_a_judgement_stays_and_says_what_it_lost(monitor):
+    batch = committed(monitor)
+    judged, other = merged(monitor, "A1"), merged(monitor, "A2", "A3")
+    found = {"finding": "violation", "finding_confidence": "low", "finding_reasoning": "Heard twice."}
+    judging.judge(judged.pk, found, by=monitor, based_on=None)
+    version = Incident.objects.get(pk=judged.pk).version
+    undone(batch, monitor, also=[report("A1").pk, report("A2").pk])
+    judged, other = (Incident.objects.get(pk=each.pk) for each in (judged, other))
+    assert (judged.finding, judged.reports.count(), other.reports.count()) == ("violation", 0, 1)
+    for each in (judged, other):
+        step = each.steps.latest("pk")
+        assert (step.kind, step.user, f"Import {batch.pk} was undone" in step.reason) == ("lost", monitor, True)
+        assert not merging.may_be_taken_back(step)
+    assert judged.version > version  # so that the feed tells of it
+
+
+def test_a_file_does_not_tear_a_duplicate_from_what_it_repeats(monitor):
+    header, *rows = SAMPLE.replace("narrative\n", "narrative,tier\n").replace("twice\n", "twice,1\n").splitlines()
+    public = "\n".join([header, *(f"{row},1" if not row.endswith(",1") else row for row in rows)])
+    committed(monitor, public)
+    one, copy = report("A1"), report("A2")
+    triage.take(copy.pk, "duplicate", of=one.pk, by=monitor)
+    stricter = public.replace("twice,1", "twice,2")
+    batch = tried(monitor, stricter)
+    batch = done(staging.commit(batch.pk, by=monitor, based_on=batch.version))
+    assert batch.state == State.TRIED
+    assert f"V{copy.pk} is marked as a duplicate of V{one.pk}" in batch.error
+    assert report("A1").tier == Tier.PUBLIC
 
 
 def test_what_a_later_import_changed_is_left_to_it(monitor):

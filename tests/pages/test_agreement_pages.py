@@ -61,7 +61,7 @@ def logged_in(role: str = Role.PLANNER) -> Client:
     with acting_as(SYSTEM):
         person = a_member(role)
     client = Client()
-    client.force_login(person, backend="allauth.account.auth_backends.AuthenticationBackend")
+    client.force_login(person, backend="coalition.accounts.EqualWork")
     return client
 
 

@@ -8,11 +8,14 @@ from http.cookies import SimpleCookie
 from unittest import mock
 
 import pytest
+from django.contrib import admin
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 
 from coalition.access import SYSTEM, Role, acting_as
+from coalition.admin import ReadOnlyAdmin
+from coalition.models import User
 from monitoring import evidence
 from tests import bed
 from tests.factories import PASSWORD, a_member, a_pledge, a_report, a_requirement
@@ -33,7 +36,7 @@ NOT_FOR_PROBES = {
 
 def as_a(role: str, **more) -> Client:
     client = Client(raise_request_exception=False, **more)
-    client.force_login(a_member(role), backend="allauth.account.auth_backends.AuthenticationBackend")
+    client.force_login(a_member(role), backend="coalition.accounts.EqualWork")
     return client
 
 
@@ -83,6 +86,8 @@ def test_every_address_answers_with_all_headers_and_is_kept_by_no_cache(administ
             found = complaints(answer)
             if "no-store" not in answer.get("Cache-Control", ""):
                 found.append(f"Cache-Control: {answer.get('Cache-Control')}")
+            if answer.status_code >= 500:
+                found.append("fails")
             if answer.get("X-Frame-Options") != "DENY":
                 found.append("may be framed")
             if leaves(answer.get("Location", "")):
@@ -178,6 +183,17 @@ def test_behind_tls_cookies_belong_to_the_host_alone_and_plain_http_is_left():
     assert (csrf["secure"], csrf["httponly"], csrf["path"], csrf["domain"]) == (True, True, "/", "")
     assert redirected == "https://testserver/accounts/login/"
     assert session == "__Host-sessionid True True"
+
+
+def test_an_administrator_can_open_every_noun_in_the_admin(administrator):
+    for model, page in admin.site._registry.items():
+        for name in ("changelist", "add"):
+            address = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{name}")
+            expected = 403 if name == "add" and isinstance(page, ReadOnlyAdmin) else 200
+            assert administrator.get(address).status_code == expected, address
+    person = User.objects.get(username__startswith="administrator")
+    assert administrator.get(reverse("admin:coalition_user_change", args=[person.pk])).status_code == 200
+    assert {"monitoring", "pledges", "coalition"} <= {model._meta.app_label for model in admin.site._registry}
 
 
 # --- What no address does ------------------------------------------------------------------

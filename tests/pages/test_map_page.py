@@ -21,7 +21,7 @@ NEAR = f"{WEEK}&bbox=37,48,39,49&zoom=9"
 
 def browser(role: str = Role.MONITOR) -> Client:
     client = Client()
-    client.force_login(a_member(role), backend="allauth.account.auth_backends.AuthenticationBackend")
+    client.force_login(a_member(role), backend="coalition.accounts.EqualWork")
     return client
 
 

@@ -78,7 +78,7 @@ def browser_of(role: str, nation: str | None = None) -> Client:
     with acting_as(SYSTEM):
         user = a_member(role, nation)
     client = Client()
-    client.force_login(user, backend="allauth.account.auth_backends.AuthenticationBackend")
+    client.force_login(user, backend="coalition.accounts.EqualWork")
     return client
 
 

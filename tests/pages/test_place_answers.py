@@ -12,7 +12,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def client():
     client = Client()
-    client.force_login(a_member(Role.MONITOR), backend="allauth.account.auth_backends.AuthenticationBackend")
+    client.force_login(a_member(Role.MONITOR), backend="coalition.accounts.EqualWork")
     return client
 
 

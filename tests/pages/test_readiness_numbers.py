@@ -91,7 +91,7 @@ def browser_of(role) -> Client:
     with acting_as(SYSTEM):
         user = a_member(role)
     client = Client()
-    client.force_login(user, backend="allauth.account.auth_backends.AuthenticationBackend")
+    client.force_login(user, backend="coalition.accounts.EqualWork")
     return client
 
 

@@ -32,7 +32,7 @@ def _world(settings, tmp_path):
 
 def browser(role: str = Role.MONITOR) -> Client:
     client = Client()
-    client.force_login(a_member(role), backend="allauth.account.auth_backends.AuthenticationBackend")
+    client.force_login(a_member(role), backend="coalition.accounts.EqualWork")
     return client
 
 

@@ -19,7 +19,6 @@ from pathlib import Path
 
 import psycopg
 from django.conf import settings
-from django.core.management import get_commands
 from django.core.management.base import BaseCommand, CommandError
 from psycopg import sql
 
@@ -55,9 +54,9 @@ class Command(BaseCommand):
             place = Path(name).resolve()
             place.chmod(0o711)  # the engines may run as somebody else
             try:
-                with embedded_source(place, self.tell) if folder is None else given(folder) as (source, origin):
+                with embedded_source(place, self.tell) if folder is None else given(folder) as (source, origin, key):
                     self.tell(f"Backup: {source.folder}, of {origin}")
-                    failed = Drill(source, place / "restored", self.tell).run()
+                    failed = Drill(source, place / "restored", self.tell, history_key=key).run()
             except (backup.CannotBackUp, embedded.CannotStart, OSError) as error:
                 raise CommandError(str(error)) from error
         if failed:
@@ -70,16 +69,20 @@ class Command(BaseCommand):
 
 
 @contextmanager
-def given(folder: Path) -> Iterator[tuple[backup.Backup, str]]:
-    yield backup.read(folder.resolve()), "an earlier time"
+def given(folder: Path) -> Iterator[tuple[backup.Backup, str, str]]:
+    yield backup.read(folder.resolve()), "an earlier time", _history_key(Path(settings.DATA_DIR))
 
 
 @contextmanager
-def embedded_source(place: Path, tell: Callable[[str], None]) -> Iterator[tuple[backup.Backup, str]]:
+def embedded_source(place: Path, tell: Callable[[str], None]) -> Iterator[tuple[backup.Backup, str, str]]:
     """Back up the configured database; without one, this folder's own, started where it is down; without that, a demo."""
     (place / "backups").mkdir(mode=0o700)
     if settings.DATABASE_URL:
-        yield backup.make(settings.DATABASE_URL, Path(settings.MEDIA_ROOT), place / "backups"), "DATABASE_URL"
+        yield (
+            backup.make(settings.DATABASE_URL, Path(settings.MEDIA_ROOT), place / "backups"),
+            "DATABASE_URL",
+            settings.HISTORY_KEY,
+        )
         return
     data_dir, origin = Path(settings.DATA_DIR), f"{settings.DATA_DIR}"
     if not (data_dir / "engines.json").exists():
@@ -95,17 +98,23 @@ def embedded_source(place: Path, tell: Callable[[str], None]) -> Iterator[tuple[
         if origin == "a demo":
             manage(data_dir, "migrate", "--verbosity=0", DATABASE_URL=where.owner_database)
             manage(data_dir, "seed_demo")
-        yield backup.make(where.owner_database, data_dir / "media", place / "backups"), origin
+        yield backup.make(where.owner_database, data_dir / "media", place / "backups"), origin, _history_key(data_dir)
     finally:
         if stop:
             stop()
 
 
+def _history_key(data_dir: Path) -> str:
+    """Return what history was signed with there; empty where only public keys are known."""
+    return settings.HISTORY_KEY or (embedded.history_key(data_dir) if settings.EMBEDDED else "")
+
+
 class Drill:
     """One restore, step by step; ``run`` returns the names of what failed."""
 
-    def __init__(self, source: backup.Backup, data_dir: Path, tell: Callable[[str], None]):
+    def __init__(self, source: backup.Backup, data_dir: Path, tell: Callable[[str], None], *, history_key: str):
         self.source, self.data_dir, self.tell = source, data_dir, tell
+        self.keys = {"HISTORY_KEY": history_key, "HISTORY_PUBLIC_KEYS": ",".join(settings.HISTORY_PUBLIC_KEYS)}
         self.failed: list[str] = []
 
     def run(self) -> list[str]:
@@ -122,7 +131,7 @@ class Drill:
         with embedded.running(self.data_dir) as addresses:
             backup.restore_database(self.source, addresses.owner_database)
         with embedded.Engines(self.data_dir) as engines:
-            engines.raise_epoch_above(self.source.xid)
+            engines.set_epoch(backup.epoch_above(self.source.xid))
         self.tell(f"Restored into an empty cluster in {time.monotonic() - began:.1f} s.\n")
 
     def _compare(self, owner: str) -> None:
@@ -163,16 +172,18 @@ class Drill:
         return len(rows), fingerprint.differences(dict(rows), {name: there[name] for name, _ in rows if name in there})
 
     def _verify_history(self) -> None:
-        if "verify_history" not in get_commands():
-            self.tell("history: this release cannot verify it")
-            return
         done = subprocess.run(
             [sys.executable, "manage.py", "verify_history"],
-            cwd=settings.BASE_DIR, env=environment(self.data_dir), capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            cwd=settings.BASE_DIR,
+            env=environment(self.data_dir) | self.keys,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         words = (done.stdout.strip() or done.stderr.strip()).splitlines()[-1:]
         self._line("history", 1, words if done.returncode else [])
-        self.tell(f"  {' '.join(words)}")
+        if not done.returncode:
+            self.tell(f"    {' '.join(words)}")
 
     def _start_the_product(self) -> None:
         port, password = embedded.free_port(), secrets.token_urlsafe(20)
@@ -258,7 +269,7 @@ def _first_pages(address: str, password: str) -> list[str]:
         with opener.open(f"{address}/accounts/login/", urllib.parse.urlencode(form).encode(), timeout=30) as answer:
             if answer.geturl() != f"{address}/":
                 wrong.append(f"the login led to {answer.geturl()}")
-        for path in ("/pledges/", "/api/v1/changes/"):
+        for path in ("/jobs/", "/api/v1/changes/"):
             with opener.open(f"{address}{path}", timeout=30) as answer:
                 answer.read()
     except OSError as error:
