@@ -118,7 +118,6 @@ def test_every_list_has_every_format_even_when_it_is_empty(name, ending):
             assert content == b""
 
 
-<<<<<<< HEAD
 @pytest.mark.parametrize("field", ["available_from", "quantity", "note", "last_confirmed_on"])
 def test_one_column_without_values_is_a_file_too(field):
     with acting_as(SYSTEM):
@@ -128,7 +127,8 @@ def test_one_column_without_values_is_a_file_too(field):
     page = client.get(f"/api/v1/pledges/?fields={field}&ordering=id").json()["results"]
     table = pq.read_table(pa.BufferReader(file(client, f"/api/v1/pledges/?fields={field}&format=parquet&ordering=id")))
     assert table.to_pylist() == page
-=======
+
+
 def test_a_file_whose_rows_break_off_is_never_finished():
     def rows():
         yield b"1,2\n"
@@ -155,7 +155,6 @@ def test_a_file_is_written_in_row_groups_that_together_are_all_rows():
     read = pq.ParquetFile(pa.BufferReader(made))
     assert read.num_row_groups > 1
     assert read.read()["id"].to_pylist() == list(range(30_000))
->>>>>>> main
 
 
 def test_hxl_tags_are_well_formed():
