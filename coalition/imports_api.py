@@ -403,8 +403,6 @@ class ImportViewSet(CoalitionViewSet):
         """Judge the rows anew with the mapping there is."""
         batch, version = self.changing()
         self.input()
-        if not batch.mapping:
-            raise staging.WrongMoment("Nobody has said yet what its columns mean.")
         return self.shown_again(staging.try_again(batch.pk, by=request.user, based_on=version))
 
     @action(detail=True, methods=["get"], url_path="rows")

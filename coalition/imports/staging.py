@@ -409,6 +409,8 @@ def arrange(batch_id: int, chosen: Mapping, *, by, based_on: int | None) -> Impo
 def try_again(batch_id: int, *, by, based_on: int | None) -> ImportBatch:
     """Try the rows anew with the mapping there is, because what they would change has changed."""
     batch = _at(batch_id, by=by, based_on=based_on, phases=(State.READ, State.TRIED))
+    if not batch.mapping:
+        raise WrongMoment("Nobody has said yet what its columns mean.")
     return arrange(batch.pk, Mapping.from_json(batch.mapping), by=by, based_on=None)
 
 

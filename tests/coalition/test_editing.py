@@ -2,20 +2,22 @@
 
 import json
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.core.exceptions import ValidationError
-from django.db import connection, transaction
+from django.db import connection, connections, transaction
 from django.http import Http404
-from django.test import RequestFactory
+from django.test import Client, RequestFactory
 from rest_framework.parsers import JSONParser
 from rest_framework.request import Request
 
 from coalition import conditions, editing, nations
 from coalition.access import SYSTEM, Role, acting_as
 from coalition.editing import Answer, KeyMalformed, KeyReused, VersionMissing, VersionStale, once, version_asked
-from coalition.models import Condition, IdempotencyKey, Nation
-from tests.factories import a_condition, a_member, a_nation, a_pledge, an_operation, the_operation
+from coalition.models import ApiToken, Condition, IdempotencyKey, Nation
+from pledges.models import Pledge
+from tests.factories import a_capability, a_condition, a_member, a_nation, a_pledge, an_operation, the_operation
 
 ask = RequestFactory()
 
@@ -305,3 +307,26 @@ def test_a_nations_standing_is_changed_on_its_version_and_confirmed_by_it(planne
         nations.revise("FR", {"standing": "perhaps"}, by=planner, based_on=None)
     with pytest.raises(ValidationError):
         nations.revise("FR", {"code": "XX"}, by=planner, based_on=None)
+
+
+def test_fifty_creates_at_once_under_one_key_are_one_pledge(committed):
+    with acting_as(SYSTEM):
+        the_operation(), a_nation("FR"), a_capability()
+        officer = a_member(Role.OFFICER, "FR")
+        _, secret = ApiToken.objects.create(officer, scope=ApiToken.Scope.LOG_PLEDGES)
+    headers = {"Authorization": f"Token {secret}", "Idempotency-Key": "over-a-bad-line"}
+    body = {"capability": "infantry", "what": "Men"}
+
+    def one(_) -> tuple[int, bytes]:
+        try:
+            answer = Client().post("/api/v1/pledges/", body, content_type="application/json", headers=headers)
+            return answer.status_code, answer.content
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(10) as pool:
+        answers = set(pool.map(one, range(50)))
+    assert {status for status, _ in answers} == {201}
+    assert len(answers) == 1
+    with acting_as(SYSTEM):
+        assert Pledge.objects.count() == 1

@@ -118,6 +118,17 @@ def test_every_list_has_every_format_even_when_it_is_empty(name, ending):
             assert content == b""
 
 
+@pytest.mark.parametrize("field", ["available_from", "quantity", "note", "last_confirmed_on"])
+def test_one_column_without_values_is_a_file_too(field):
+    with acting_as(SYSTEM):
+        a_pledge(None, available_from=None)
+        a_pledge(12, available_from=None)
+    client = browser()
+    page = client.get(f"/api/v1/pledges/?fields={field}&ordering=id").json()["results"]
+    table = pq.read_table(pa.BufferReader(file(client, f"/api/v1/pledges/?fields={field}&format=parquet&ordering=id")))
+    assert table.to_pylist() == page
+
+
 def test_a_file_whose_rows_break_off_is_never_finished():
     def rows():
         yield b"1,2\n"
