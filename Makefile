@@ -32,7 +32,7 @@ bench: installed-dev ## Measure, print one table; asserts nothing about seconds.
 .PHONY: faults
 faults: installed-dev ## Break the running product while people work; print what it cost: make faults RUNS=10, FAULT_SEED=7, SHORT=1
 	@rm -f .test/faults.json; for run in $$(seq $${RUNS:-1}); do \
-	  $(PYTHON_HERE) -m pytest -m faults tests/faults tests/coalition/test_broker.py $${SHORT:+-k "$(SHORT_FAULTS)"} --ignore=tests/faults/test_officers.py $(ARGS) || exit; done
+	  $(PYTHON_HERE) -m pytest -m faults tests/faults tests/coalition/test_broker.py tests/coalition/test_supervision.py $${SHORT:+-k "$(SHORT_FAULTS)"} --ignore=tests/faults/test_officers.py $(ARGS) || exit; done
 
 .PHONY: officers
 officers: installed-dev ## 32 officers edit at once for a minute: nothing is lost; SHORT=1: 8 for 10 s

@@ -12,6 +12,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -142,7 +143,14 @@ def _owner() -> psycopg.Connection:
 
 
 def _drop(connection: psycopg.Connection, database: str) -> None:
-    connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database)))
+    for patience in (0.1, 0.5, 2.0, None):
+        try:
+            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database)))
+            return
+        except psycopg.errors.InsufficientPrivilege:  # a vacuum is in it, or who has just left: not the owner's to end
+            if patience is None:
+                raise
+            time.sleep(patience)
 
 
 @contextmanager

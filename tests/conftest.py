@@ -8,7 +8,7 @@ from tests import bed  # before anything that imports models
 from tests.product import running_product
 
 # `make test ARGS="--hypothesis-profile=thorough -k recount"` tries thousands of random plans in place of a handful.
-hypothesis.settings.register_profile("quick", max_examples=60, deadline=None)
+hypothesis.settings.register_profile("quick", max_examples=30, deadline=None)
 hypothesis.settings.register_profile("thorough", max_examples=2_000, deadline=None)
 hypothesis.settings.load_profile("quick")
 

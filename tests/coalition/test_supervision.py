@@ -115,6 +115,7 @@ def test_a_taken_port_gives_a_sentence_before_anything_starts(tmp_path):
     assert not (tmp_path / "data/postgres").exists()
 
 
+@pytest.mark.faults
 def test_the_whole_product_heals_itself_and_stops_cleanly():
     with running_product(DATA_DIR / f"product-{NUMBER}-healing") as product:
         parts = ("web", "beat", "worker", "redis", "postgres")
