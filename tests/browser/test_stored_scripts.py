@@ -24,7 +24,7 @@ from tests.test_doors import addresses
 
 # Rows of each noun that can be made. One has every payload in some field; after 20 a field of 150 characters held each.
 ROUNDS = int(os.environ.get("ROUNDS", "1"))
-EACH = 2  # addresses looked at for each page; the rest are pages of the same template
+EACH = 2 if ROUNDS > 1 else 1  # addresses looked at for each page; the rest are pages of the same template
 
 # --- The trap -----------------------------------------------------------------------------------
 
