@@ -193,7 +193,7 @@ class Server:
                 self.headers[name] = {"Authorization": f"Token {ApiToken.objects.create(user, scope='read')[1]}"}
         for name in ("bench-monitor", "bench-planner"):
             browser = Client()
-            browser.force_login(User.objects.get(username=name), "allauth.account.auth_backends.AuthenticationBackend")
+            browser.force_login(User.objects.get(username=name))
             self.headers[f"{name} by browser"] = {"Cookie": browser.cookies.output(header="", sep=";").strip()}
         connections.close_all()
         self.process = subprocess.Popen(
@@ -312,9 +312,7 @@ def queries(database: str, address: str) -> int:
     """Return how many queries a page takes, sessions included."""
     bed.use(database)
     browser = Client(headers={"host": "localhost"})
-    browser.force_login(
-        User.objects.get(username="bench-planner"), "allauth.account.auth_backends.AuthenticationBackend"
-    )
+    browser.force_login(User.objects.get(username="bench-planner"))
     browser.get(address)
     with CaptureQueriesContext(connection) as found:
         assert browser.get(address).status_code == 200

@@ -43,7 +43,7 @@ def test_unless_opened_metrics_look_like_any_unknown_address(client):
     assert closed.status_code == unknown.status_code
     assert closed.status_code in (302, 404)
     assert b"coalition_" not in closed.content
-    client.force_login(a_member("administrator"), backend="allauth.account.auth_backends.AuthenticationBackend")
+    client.force_login(a_member("administrator"))
     assert client.get("/metrics").status_code == 404
 
 
