@@ -143,7 +143,7 @@ def _owner() -> psycopg.Connection:
 
 
 def _drop(connection: psycopg.Connection, database: str) -> None:
-    for patience in (0.1, 0.5, 2.0, None):
+    for patience in (0.1, 0.5, 2.0, 10.0, 30.0, None):
         try:
             connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database)))
             return
