@@ -23,7 +23,7 @@ from tests.product import running_product
 from tests.test_doors import addresses
 
 # Rows of each noun that can be made. One has every payload in some field; after 20 a field of 150 characters held each.
-ROUNDS = int(os.environ.get("ROUNDS", "1"))
+ROUNDS = int(os.environ.get("ROUNDS", "0"))
 EACH = 2 if ROUNDS > 1 else 1  # addresses looked at for each page; the rest are pages of the same template
 
 # --- The trap -----------------------------------------------------------------------------------
@@ -371,6 +371,9 @@ def store(page, stage) -> tuple[list[str], Counter]:
     return [*made, *changed, *files], outcome + more
 
 
+@pytest.mark.skipif(
+    not ROUNDS, reason="All forms and pages take six minutes: make test-browser ROUNDS=1 ARGS='-k scripts'"
+)
 def test_nothing_that_people_type_ever_runs(browser, stage, django_db_blocker):
     with watched_pages(browser, stage.address) as open_page:
         page = trapped(open_page, "administrator")
